@@ -1,0 +1,356 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/upkeephub/upkeep/core/health"
+	"github.com/upkeephub/upkeep/core/recovery"
+)
+
+// Options of a Monitor. Start from DefaultOptions.
+type Options struct {
+	Interval     time.Duration // between rounds while all is well
+	FastInterval time.Duration // between rounds while anything is not
+	CheckTimeout time.Duration // of one check
+	AskTimeout   time.Duration // of the strategy
+	HistorySize  int           // reports kept
+	Window       time.Duration // of aggregation, and of the samples given back to checkers
+	Aggregation  health.Aggregation
+	Recovery     recovery.Config
+	// RecoveryEnabled says whether the strategy is asked at all.
+	RecoveryEnabled bool
+
+	// Checks gives the checks of the next round; checks may come and go. It is
+	// called from one goroutine at a time and must not block.
+	Checks func() []Check
+	// Strategy gives the strategy, or nil when there is none now. It is called
+	// from the loop and must not block.
+	Strategy func() Strategy
+	Actor    Actor   // nil: no action but log_warning can be taken
+	Subject  Subject // nil: it never changes
+	Hooks    Hooks
+}
+
+// DefaultOptions returns the documented defaults.
+func DefaultOptions() Options {
+	return Options{
+		Interval: 30 * time.Second, FastInterval: time.Second, CheckTimeout: 2 * time.Second, AskTimeout: 2 * time.Second,
+		HistorySize: 100, Window: 300 * time.Second, Aggregation: health.Worst,
+		Recovery: recovery.DefaultConfig(), RecoveryEnabled: true,
+	}
+}
+
+const (
+	// lateness is how much longer than its deadlines a round may take before it
+	// says nothing: host itself was suspended.
+	lateness = time.Second
+	// settleTimeout is longer than supervision needs to judge a busy hub (5 s).
+	settleTimeout = 7 * time.Second
+	// maxReruns of a round that said nothing.
+	maxReruns = 3
+	// maxDecisions is how many decisions are kept for people to read.
+	maxDecisions = 100
+	// stopGrace is how long Run waits for what it started.
+	stopGrace = 2 * time.Second
+)
+
+// Monitor is the loop. Make it with New, run it with Run.
+type Monitor struct {
+	opts     Options
+	history  *health.History
+	snapshot atomic.Pointer[Snapshot]
+
+	wake    chan struct{} // from Wake, read by the loop; full: one is pending already
+	enable  chan bool     // from SetRecoveryEnabled, read by the loop; a sender gives up when the loop has ended
+	done    chan struct{} // closed by Run
+	workers sync.WaitGroup
+
+	// The loop's own.
+	manager   *recovery.Manager
+	rounds    rounds
+	looking   bool   // a round is under way
+	again     bool   // another is wanted right after it
+	asking    bool   // the strategy is being asked
+	acting    string // the attempt whose action runs
+	sequence  uint64
+	report    health.Report
+	checks    []CheckState
+	knownAt   time.Time // when the overall status was last known, else the start
+	decisions []recovery.Decision
+}
+
+// New makes a monitor; zero options take their defaults.
+func New(opts Options) *Monitor {
+	def := DefaultOptions()
+	for _, d := range []struct{ have, want *time.Duration }{
+		{&opts.Interval, &def.Interval}, {&opts.FastInterval, &def.FastInterval}, {&opts.CheckTimeout, &def.CheckTimeout},
+		{&opts.AskTimeout, &def.AskTimeout}, {&opts.Window, &def.Window},
+	} {
+		if *d.have <= 0 {
+			*d.have = *d.want
+		}
+	}
+	if opts.HistorySize <= 0 {
+		opts.HistorySize = def.HistorySize
+	}
+	if opts.Aggregation == "" {
+		opts.Aggregation = def.Aggregation
+	}
+	if opts.Checks == nil {
+		opts.Checks = func() []Check { return nil }
+	}
+	if opts.Strategy == nil {
+		opts.Strategy = func() Strategy { return nil }
+	}
+	opts.FastInterval = min(opts.FastInterval, opts.Interval)
+	now := time.Now()
+	m := &Monitor{
+		opts: opts, history: health.NewHistory(opts.HistorySize), manager: recovery.NewManager(opts.Recovery, now), knownAt: now,
+		wake: make(chan struct{}, 1), enable: make(chan bool), done: make(chan struct{}),
+	}
+	m.rounds = rounds{opts: &m.opts, samples: map[string]*health.Samples{}, busy: map[string]*atomic.Bool{}, spawn: m.workers.Go}
+	m.manager.SetEnabled(opts.RecoveryEnabled)
+	m.publish()
+	return m
+}
+
+// History of the reports. Safe for concurrent use.
+func (m *Monitor) History() *health.History { return m.history }
+
+// Wake asks for a round now, e.g. because the hub was replaced or a checker
+// that watches saw a change. It never blocks; while a round is under way, one
+// more follows it.
+func (m *Monitor) Wake() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// SetRecoveryEnabled switches recovery on or off while the loop runs.
+func (m *Monitor) SetRecoveryEnabled(on bool) {
+	select {
+	case m.enable <- on:
+	case <-m.done:
+	}
+}
+
+type answer struct {
+	proposal recovery.Proposal
+	err      error
+}
+
+type actionEnd struct {
+	attempt  string
+	err      error
+	timedOut bool
+}
+
+// ErrNotStopped is returned by Run when something that it started did not end
+// in time after its context was cancelled.
+var ErrNotStopped = errors.New("monitor: a check or an action did not stop within 2 s")
+
+// Run is the loop. It blocks until ctx ends, then cancels what it started and
+// waits for it, at most 2 s (ErrNotStopped). It may be called once.
+func (m *Monitor) Run(ctx context.Context) error {
+	// Each of these has one sender at a time and room for its one message, so
+	// that no worker blocks when the loop has ended.
+	found := make(chan round, 1)
+	answers := make(chan answer, 1)
+	ended := make(chan actionEnd, 2) // an action that overran may end beside its successor
+	defer close(m.done)
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return m.drain()
+		case on := <-m.enable:
+			m.manager.SetEnabled(on)
+		case <-m.wake:
+			if m.looking {
+				m.again = true
+			} else {
+				next.Reset(0)
+			}
+			continue
+		case <-next.C:
+			m.looking, m.again = true, false
+			m.workers.Go(func() { found <- m.rounds.look(ctx) })
+			continue
+		case f := <-found:
+			m.looking = false
+			if ctx.Err() != nil {
+				continue
+			}
+			if ask := m.take(time.Now(), f); ask {
+				m.ask(ctx, answers)
+			}
+			pause := m.pace()
+			if m.again {
+				pause = 0
+			}
+			next.Reset(pause)
+		case a := <-answers:
+			m.asking = false
+			m.answered(ctx, time.Now(), a, ended)
+		case e := <-ended:
+			m.acted(time.Now(), e)
+		}
+		m.publish()
+	}
+}
+
+// drain waits for the workers, a bounded time.
+func (m *Monitor) drain() error {
+	gone := make(chan struct{})
+	go func() { m.workers.Wait(); close(gone) }()
+	select {
+	case <-gone:
+		return nil
+	case <-time.After(stopGrace):
+		return ErrNotStopped
+	}
+}
+
+// pace is the time until the next round: short while anything is not well.
+func (m *Monitor) pace() time.Duration {
+	s := m.manager.Snapshot()
+	if len(m.checks) > 0 && (m.report.Status != health.Healthy || s.Incident != nil) {
+		return m.opts.FastInterval
+	}
+	return m.opts.Interval
+}
+
+// take makes a report of a round and says whether the strategy is to be asked.
+func (m *Monitor) take(now time.Time, f round) (ask bool) {
+	m.sequence++
+	verdicts := make([]health.Verdict, len(f.results))
+	unloaded := make([]health.Verdict, len(f.results))
+	m.checks = make([]CheckState, len(f.results))
+	for i, res := range f.results {
+		v := health.Verdict{Status: res.Status, Optional: f.checks[i].Optional, Metrics: res.Metrics}
+		verdicts[i] = v
+		v.Status, v.Metrics = res.WithoutLoad(), slices.DeleteFunc(slices.Clone(res.Metrics), func(m health.Metric) bool { return m.Load })
+		unloaded[i] = v
+		m.checks[i] = CheckState{Name: res.Check, Optional: f.checks[i].Optional, Timeout: f.checks[i].Timeout, Result: res}
+	}
+	m.report = health.Report{
+		Sequence: m.sequence, Time: now, Results: f.results, Duration: f.took, Generation: f.generation,
+		Status: health.Join(m.opts.Aggregation, verdicts), WithoutLoad: health.Join(m.opts.Aggregation, unloaded),
+	}
+	if m.report.Status != health.Unknown {
+		m.knownAt = now
+	}
+	change, changed := m.history.Add(m.report)
+	if hook := m.opts.Hooks.Report; hook != nil {
+		hook(m.report)
+	}
+	if hook := m.opts.Hooks.Transition; hook != nil && changed {
+		hook(change, m.report)
+	}
+	if len(f.checks) == 0 {
+		return false // nobody looks: there is nothing to be ill
+	}
+	o := m.manager.Observe(now, m.report)
+	if hook := m.opts.Hooks.Incident; hook != nil && o.Opened != nil {
+		hook(*o.Opened, true)
+	}
+	m.tellRecovery(o.Judged)
+	if hook := m.opts.Hooks.Incident; hook != nil && o.Closed != nil {
+		hook(*o.Closed, false)
+	}
+	return o.Ask
+}
+
+func (m *Monitor) tellRecovery(e *recovery.Event) {
+	if hook := m.opts.Hooks.Recovery; hook != nil && e != nil {
+		hook(*e)
+	}
+}
+
+// ask puts the situation before the strategy, one question at a time.
+func (m *Monitor) ask(ctx context.Context, answers chan<- answer) {
+	if m.asking {
+		return
+	}
+	strategy := m.opts.Strategy()
+	if strategy == nil {
+		return
+	}
+	m.asking = true
+	req := m.manager.Request(time.Now(), m.report, m.actions())
+	m.workers.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, m.opts.AskTimeout)
+		defer cancel()
+		p, err := strategy.Decide(ctx, req)
+		answers <- answer{p, err}
+	})
+}
+
+func (m *Monitor) actions() []recovery.ActionState {
+	if m.opts.Actor == nil {
+		return []recovery.ActionState{{Action: recovery.LogWarning, Applicable: true}}
+	}
+	return m.opts.Actor.Actions()
+}
+
+// answered lets the guard judge the proposal and begins what it lets through.
+func (m *Monitor) answered(ctx context.Context, now time.Time, a answer, ended chan<- actionEnd) {
+	if ctx.Err() != nil {
+		return
+	}
+	if a.err != nil {
+		m.decided(m.manager.StrategyFailed(now, m.report, a.err))
+		return
+	}
+	d := m.manager.Decide(now, a.proposal, m.report, m.actions())
+	m.decided(d)
+	if d.Verdict != recovery.Run {
+		return
+	}
+	if d.Action == recovery.LogWarning {
+		m.tellRecovery(m.manager.WarningLogged(now, m.report, d.Reason, time.Since(now)))
+		return
+	}
+	m.acting = d.Attempt
+	order := Order{Action: d.Action, Attempt: d.Attempt, Incident: d.Incident, Reason: d.Reason}
+	limit := m.opts.Recovery.Timeout
+	m.workers.Go(func() {
+		// An action that ignores its deadline must not block the next one: the
+		// attempt ends on time, whatever the action does.
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		result := make(chan error, 1)
+		m.workers.Go(func() { result <- m.opts.Actor.Act(ctx, order) })
+		select {
+		case err := <-result:
+			ended <- actionEnd{d.Attempt, err, errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil}
+		case <-ctx.Done():
+			ended <- actionEnd{d.Attempt, ctx.Err(), true}
+		}
+	})
+}
+
+func (m *Monitor) decided(d recovery.Decision) {
+	m.decisions = append([]recovery.Decision{d}, m.decisions...)
+	if len(m.decisions) > maxDecisions {
+		m.decisions = m.decisions[:maxDecisions]
+	}
+	if hook := m.opts.Hooks.Decision; hook != nil {
+		hook(d)
+	}
+}
+
+// acted takes the end of an action.
+func (m *Monitor) acted(now time.Time, e actionEnd) {
+	if m.acting == e.attempt {
+		m.acting = ""
+	}
+	m.tellRecovery(m.manager.Finished(now, e.attempt, e.err, e.timedOut))
+}
