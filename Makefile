@@ -1,0 +1,51 @@
+# Upkeep. `make help` lists the targets.
+GO      ?= go
+BUF     ?= npx --yes @bufbuild/buf@1.75.0
+PLUGINS := process network service recovery-graded
+ARGS    ?= --plugins ./plugins
+# RACE=-race runs the tests with the race detector; it needs a C compiler.
+RACE    ?=
+
+# Static, without paths and time stamps: two builds give the same bytes.
+export CGO_ENABLED = 0
+GOBUILD = $(GO) build -trimpath -buildvcs=false -ldflags "-s -w"
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race lint bench proto proto-check clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/host and the plugins into plugins/<name>/<name>
+	$(GOBUILD) -o bin/host ./cmd/host
+	@for p in $(PLUGINS); do echo "$(GOBUILD) -o plugins/$$p/$$p ./plugins/$$p"; $(GOBUILD) -o plugins/$$p/$$p ./plugins/$$p || exit 1; done
+
+run: build ## build and run the host with the bundled plugins (ARGS="...")
+	bin/host $(ARGS)
+
+test: build ## run every test: units, real plugin processes, real Socket.IO clients
+	@scripts/test-needs.sh
+	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 40m ./...
+
+race: ## the same with the race detector
+	$(MAKE) test RACE=-race
+
+lint: ## formatting, vet (also for darwin and windows), tidy go.mod
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-clean: run gofmt -w on"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./cmd/... ./core/... ./hub/... ./internal/... ./plugins/... ./proto/... ./sdk/...
+	GOOS=windows GOARCH=amd64 $(GO) vet ./cmd/... ./core/... ./hub/... ./internal/... ./plugins/... ./proto/... ./sdk/...
+	$(GO) mod tidy -diff
+
+bench: build ## measure the figures of docs/figures.md (about 20 minutes; BENCH="-short" for less)
+	$(GO) run ./test/bench $(BENCH)
+
+proto: ## generate the Go code beside the .proto files
+	$(BUF) generate
+
+proto-check: ## lint, format, breaking changes, and that the committed code is generated
+	BUF="$(BUF)" scripts/proto-check.sh
+
+clean: ## remove what build made
+	rm -rf bin
+	@for p in $(PLUGINS); do rm -f plugins/$$p/$$p; done

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Says which of the programs that the tests run are missing, and how to get them.
+set -u
+missing=0
+need() { echo "make test: missing: $1" >&2; echo "           get it with: $2" >&2; missing=1; }
+
+major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')
+[ "${major:-0}" -ge 20 ] || need "Node.js 20 or newer (found: $(node --version 2>/dev/null || echo none)); the official Socket.IO client runs on it" "your system's package manager, or https://nodejs.org"
+command -v npm >/dev/null || need "npm" "it comes with Node.js"
+command -v git >/dev/null || need "git" "apt-get install git"
+exit $missing
