@@ -22,7 +22,7 @@ type BreakerConfig struct {
 // through; after FailureThreshold consecutive failures it is open and lets none
 // through; after Timeout it is half-open and lets exactly one through at a time:
 // SuccessThreshold successes close it, one failure opens it again. Reading it
-// never changes it.
+// never changes it: the methods that read take a copy.
 type Breaker struct {
 	cfg       BreakerConfig
 	open      bool // open or half-open
@@ -42,7 +42,7 @@ func NewBreaker(cfg BreakerConfig, now time.Time) Breaker {
 }
 
 // State at the given time.
-func (b *Breaker) State(now time.Time) State {
+func (b Breaker) State(now time.Time) State {
 	switch {
 	case !b.open:
 		return Closed
@@ -53,7 +53,7 @@ func (b *Breaker) State(now time.Time) State {
 }
 
 // CanProceed says whether an attempt may begin now.
-func (b *Breaker) CanProceed(now time.Time) bool {
+func (b Breaker) CanProceed(now time.Time) bool {
 	switch b.State(now) {
 	case Closed:
 		return true
@@ -64,7 +64,7 @@ func (b *Breaker) CanProceed(now time.Time) bool {
 }
 
 // Remaining is how long the breaker stays open; zero when it is not.
-func (b *Breaker) Remaining(now time.Time) time.Duration {
+func (b Breaker) Remaining(now time.Time) time.Duration {
 	if b.State(now) != Open {
 		return 0
 	}
@@ -115,7 +115,7 @@ type BreakerStatus struct {
 }
 
 // Status at the given time; reading changes nothing.
-func (b *Breaker) Status(now time.Time) BreakerStatus {
+func (b Breaker) Status(now time.Time) BreakerStatus {
 	changed := b.changed
 	state := b.State(now)
 	if state == HalfOpen && b.opened.Add(b.cfg.Timeout).After(changed) {
