@@ -1,0 +1,194 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Config is what an operator can set. The rules are in the tags: key names, and
+// for `want` the values that are accepted (see rule).
+type Config struct {
+	Server           Server            `json:"server"`
+	HealthMonitoring HealthMonitoring  `json:"health_monitoring"`
+	Recovery         Recovery          `json:"recovery"`
+	Events           Events            `json:"events"`
+	Limits           Limits            `json:"limits"`
+	Logging          Logging           `json:"logging"`
+	Plugins          map[string]Plugin `json:"plugins"`
+}
+
+// Server is where clients find the hub.
+type Server struct {
+	// Host is a name or an address without port.
+	Host string `json:"host" want:"host"`
+	// Port is the public port; 0 lets the kernel choose.
+	Port int `json:"port" want:"0..65535"`
+	// EnableCORS answers same-origin requests with their own origin.
+	EnableCORS bool `json:"enable_cors"`
+}
+
+// HealthMonitoring says how health is watched.
+type HealthMonitoring struct {
+	Enabled           bool    `json:"enabled"`
+	CheckInterval     Seconds `json:"check_interval" want:"0.01..86400"`
+	FastCheckInterval Seconds `json:"fast_check_interval" want:"0.01..86400"`
+	CheckTimeout      Seconds `json:"check_timeout" want:"0.01..600"`
+	// Thresholds holds only the keys that were given: where there is none, the
+	// checker's own default applies.
+	Thresholds        Thresholds `json:"thresholds"`
+	HistorySize       int        `json:"history_size" want:"1..100000"`
+	AggregationWindow Seconds    `json:"aggregation_window" want:"1..604800"`
+	// Aggregation is "worst" or "ratio".
+	Aggregation string `json:"aggregation" want:"worst|ratio"`
+}
+
+// Thresholds by key; see thresholdRules.
+type Thresholds map[string]float64
+
+// Recovery says what is done about bad health.
+type Recovery struct {
+	Enabled             bool           `json:"enabled"`
+	Strategy            Strategy       `json:"strategy"`
+	MinRecoveryInterval Seconds        `json:"min_recovery_interval" want:"0.01..604800"`
+	MaxRecoveryAttempts int            `json:"max_recovery_attempts" want:"1..100"`
+	RecoveryTimeout     Seconds        `json:"recovery_timeout" want:"0.01..3600"`
+	Grace               Seconds        `json:"grace" want:"0.01..3600"`
+	CircuitBreaker      CircuitBreaker `json:"circuit_breaker"`
+	Actions             Actions        `json:"actions"`
+	// EmergencyStop says what host does after emergency_stop: "exit" or "hold".
+	EmergencyStop string `json:"emergency_stop" want:"exit|hold"`
+}
+
+// CircuitBreaker stops attempts that do not help.
+type CircuitBreaker struct {
+	FailureThreshold int     `json:"failure_threshold" want:"1..1000"`
+	Timeout          Seconds `json:"timeout_seconds" want:"0.01..604800"`
+	SuccessThreshold int     `json:"success_threshold" want:"1..1000"`
+}
+
+// Actions says which actions may be taken at all.
+type Actions struct {
+	LogWarning       bool `json:"log_warning"`
+	ClearConnections bool `json:"clear_connections"`
+	RestartService   bool `json:"restart_service"`
+	EmergencyStop    bool `json:"emergency_stop"`
+}
+
+// Events says what is kept of events.
+type Events struct {
+	History int `json:"history" want:"1..1000000"`
+}
+
+// Limits of the hub.
+type Limits struct {
+	MaxConnections int `json:"max_connections" want:"1..1000000"`
+}
+
+// Logging says what is logged.
+type Logging struct {
+	Level string `json:"level" want:"trace|debug|info|warn|error"`
+}
+
+// Plugin holds the settings of the plugin of that name.
+type Plugin struct {
+	Enabled bool `json:"enabled"`
+	// Required: host does not start without the plugin.
+	Required bool `json:"required"`
+	// Config is for the plugin, which judges it itself; nil when none is given.
+	// Numbers in it are float64.
+	Config map[string]any `json:"config,omitempty"`
+}
+
+// Strategy is the word that names a strategy, or the graded strategy's settings.
+type Strategy struct {
+	// Name as configured: "graded", or a plugin's name.
+	Name string
+	// Settings is nil unless they were given.
+	Settings *Graded
+}
+
+// Graded are the settings of the strategy "graded".
+type Graded struct {
+	WarningThreshold  int     `json:"warning_threshold" want:"1..100"`
+	CriticalThreshold int     `json:"critical_threshold" want:"1..100"`
+	FailureWindow     Seconds `json:"failure_window_seconds" want:"1..604800"`
+	// MinRecoveryInterval is the same setting as recovery.min_recovery_interval;
+	// Load makes the two equal.
+	MinRecoveryInterval Seconds `json:"min_recovery_interval" want:"0.01..604800"`
+}
+
+// GradedName is the short name of the strategy plugin that comes with Upkeep,
+// GradedPlugin the plugin's.
+const (
+	GradedName   = "graded"
+	GradedPlugin = "recovery-graded"
+)
+
+// Plugin is the name of the plugin that serves the strategy.
+func (s Strategy) Plugin() string {
+	if s.Name == GradedName {
+		return GradedPlugin
+	}
+	return s.Name
+}
+
+// MarshalJSON writes the name, or the settings if there are any.
+func (s Strategy) MarshalJSON() ([]byte, error) {
+	if s.Settings != nil {
+		return json.Marshal(s.Settings)
+	}
+	return json.Marshal(s.Name)
+}
+
+// Seconds is a duration that JSON carries as a number of seconds, which may
+// have a fraction.
+type Seconds time.Duration
+
+// Duration is the same as a time.Duration.
+func (s Seconds) Duration() time.Duration { return time.Duration(s) }
+
+// String shows the number with its unit, e.g. "0.5 s".
+func (s Seconds) String() string { return fmt.Sprintf("%g s", time.Duration(s).Seconds()) }
+
+// MarshalJSON writes the number of seconds.
+func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).Seconds()) }
+
+func seconds(n float64) Seconds { return Seconds(math.Round(n * float64(time.Second))) }
+
+// Default returns the documented defaults.
+func Default() Config {
+	return Config{
+		Server: Server{Host: "localhost", Port: 8765, EnableCORS: true},
+		HealthMonitoring: HealthMonitoring{
+			Enabled: true, CheckInterval: seconds(30), FastCheckInterval: seconds(1), CheckTimeout: seconds(2),
+			Thresholds: Thresholds{}, HistorySize: 100, AggregationWindow: seconds(300), Aggregation: "worst",
+		},
+		Recovery: Recovery{
+			Enabled: true, Strategy: Strategy{Name: GradedName}, MinRecoveryInterval: seconds(60), MaxRecoveryAttempts: 5,
+			RecoveryTimeout: seconds(30), Grace: seconds(10),
+			CircuitBreaker: CircuitBreaker{FailureThreshold: 5, Timeout: seconds(300), SuccessThreshold: 3},
+			Actions:        Actions{LogWarning: true, ClearConnections: true, RestartService: true, EmergencyStop: true},
+			EmergencyStop:  "exit",
+		},
+		Events:  Events{History: 10_000},
+		Limits:  Limits{MaxConnections: 10_000},
+		Logging: Logging{Level: "info"},
+		Plugins: map[string]Plugin{},
+	}
+}
+
+// defaultGraded are the graded strategy's own defaults.
+func defaultGraded() Graded {
+	return Graded{WarningThreshold: 2, CriticalThreshold: 1, FailureWindow: seconds(300), MinRecoveryInterval: seconds(60)}
+}
+
+// PluginSettings are the settings of the plugin of that name: those given, or
+// the defaults (enabled, and required only if it is named in the configuration).
+func (c Config) PluginSettings(name string) Plugin {
+	if p, ok := c.Plugins[name]; ok {
+		return p
+	}
+	return Plugin{Enabled: true}
+}
