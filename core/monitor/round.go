@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -76,7 +77,7 @@ func (r *rounds) lookOnce(ctx context.Context) (found round, suspended bool) {
 	if r.opts.Subject != nil {
 		found.generation = r.opts.Subject.Generation()
 	}
-	found.checks = r.opts.Checks()
+	found.checks = slices.Clone(r.opts.Checks())
 	found.results = make([]health.Result, len(found.checks))
 	back := make(chan looked, len(found.checks)) // never blocks a check that returns late
 	var longest time.Duration

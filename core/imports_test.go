@@ -1,0 +1,72 @@
+package core_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/upkeephub/upkeep/"
+
+// rooms are the packages of the house and what each of them may import of ours.
+var rooms = map[string][]string{
+	"core/health":         {},
+	"core/problem":        {},
+	"core/recovery":       {"core/health"},
+	"core/monitor":        {"core/health", "core/recovery"},
+	"sdk":                 {"proto/"},
+	"hub":                 {"proto/", "core/problem", "hub/"},
+	"internal/child":      {},
+	"internal/pluginhost": {"core/", "proto/", "internal/child"},
+	"internal/hubproc":    {"core/", "proto/", "internal/child"},
+	"internal/config":     {"core/"},
+	"internal/instance":   {"core/"},
+	"internal/httpapi":    {"core/"},
+	"plugins/process":     {"sdk"}, "plugins/network": {"sdk"}, "plugins/service": {"sdk"}, "plugins/recovery-graded": {"sdk"},
+	"cmd/host": {"internal/app", "hub", "core/"},
+}
+
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list"}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list %v: %v\n%s", args, err, out)
+	}
+	return strings.Fields(string(out))
+}
+
+func TestCoreImportsNothingButTheStandardLibraryAndItself(t *testing.T) {
+	for _, dep := range list(t, "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./...") {
+		if !strings.HasPrefix(dep, module+"core") {
+			t.Errorf("core imports %s; declare an interface in core and let internal/app supply it", dep)
+		}
+	}
+}
+
+func TestEveryRoomImportsOnlyWhatItMay(t *testing.T) {
+	for room, allowed := range rooms {
+		for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, module+room) {
+			ours, is := strings.CutPrefix(dep, module)
+			if !is {
+				continue
+			}
+			ok := false
+			for _, a := range allowed {
+				ok = ok || ours == a || (strings.HasSuffix(a, "/") && strings.HasPrefix(ours, a))
+			}
+			if !ok {
+				t.Errorf("%s imports %s; it may import %v: meet in internal/app, through an interface of the side that uses it", room, ours, allowed)
+			}
+		}
+	}
+}
+
+func TestOnlyTheHubImportsTheSocketIOLibrary(t *testing.T) {
+	const format = `{{$p := .ImportPath}}{{range .Imports}}{{$p}}={{.}}{{"\n"}}{{end}}`
+	for _, edge := range list(t, "-f", format, module+"...") {
+		from, to, _ := strings.Cut(edge, "=")
+		if strings.HasPrefix(to, "github.com/zishang520/") && !strings.HasPrefix(from, module+"hub") {
+			t.Errorf("%s imports %s; only hub may", from, to)
+		}
+	}
+}
