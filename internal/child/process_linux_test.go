@@ -654,6 +654,30 @@ func TestReadStatTellsAStoppedProcess(t *testing.T) {
 	}
 }
 
+func TestRunnableTellsWorkFromSleep(t *testing.T) {
+	spinner, out := start(t, "spin", nil)
+	out.await(t, "ready")
+	for deadline := time.Now().Add(patience); !Runnable(spinner.PID()); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("a spinning process is never runnable")
+		}
+	}
+	if err := spinner.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	awaitStopped(t, spinner)
+	for deadline := time.Now().Add(patience); Runnable(spinner.PID()); runtime.Gosched() { // threads stop one by one
+		if time.Now().After(deadline) {
+			t.Fatal("a stopped process is runnable")
+		}
+	}
+	spinner.Kill()
+	await(t, spinner)
+	if Runnable(spinner.PID()) {
+		t.Error("a process that is gone is runnable")
+	}
+}
+
 func TestReadStatCountsProcessorTime(t *testing.T) {
 	before, err := ReadStat(os.Getpid())
 	if err != nil {

@@ -51,3 +51,25 @@ func parseStat(data []byte) (Stat, error) {
 	}
 	return stat, failed
 }
+
+// Runnable says whether any thread of the process runs or waits for a
+// processor. A process that is Runnable and yet used no processor time is
+// starved by others, not asleep. It is false for a process that is gone, and on
+// platforms other than Linux.
+func Runnable(pid int) bool {
+	dir := "/proc/" + strconv.Itoa(pid) + "/task"
+	threads, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	for _, thread := range threads {
+		data, err := os.ReadFile(dir + "/" + thread.Name() + "/stat")
+		if err != nil {
+			continue
+		}
+		if stat, err := parseStat(data); err == nil && stat.State == 'R' {
+			return true
+		}
+	}
+	return false
+}
