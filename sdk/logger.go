@@ -1,0 +1,21 @@
+package sdk
+
+import (
+	"os"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// stderr is the real one: once a plugin serves, go-plugin replaces os.Stderr by
+// a stream that carries neither level nor fields.
+var stderr = os.Stderr
+
+var logger = sync.OnceValue(func() hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: stderr, JSONFormat: true})
+})
+
+// Logger returns the plugin's logger. It writes to standard error in the form
+// in which the host keeps level and fields. The message should be a constant
+// phrase, the facts its key and value arguments.
+func Logger() hclog.Logger { return logger() }
