@@ -185,10 +185,10 @@ func defaultGraded() Graded {
 }
 
 // PluginSettings are the settings of the plugin of that name: those given, or
-// the defaults (enabled, and required only if it is named in the configuration).
+// the defaults (enabled and required).
 func (c Config) PluginSettings(name string) Plugin {
 	if p, ok := c.Plugins[name]; ok {
 		return p
 	}
-	return Plugin{Enabled: true}
+	return Plugin{Enabled: true, Required: true}
 }

@@ -1,0 +1,265 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// reader puts a tree into a Config and collects what is wrong with it.
+type reader struct {
+	mistakes []Mistake
+	given    map[string]int // line by key, of every value that was good
+}
+
+// maxMistakes is how many mistakes are collected.
+const maxMistakes = 100
+
+func (r *reader) add(m Mistake) {
+	if len(r.mistakes) < maxMistakes {
+		r.mistakes = append(r.mistakes, m)
+	}
+}
+
+func (r *reader) mistake(key string, n node, want string) {
+	r.add(Mistake{Key: key, Line: n.line, Got: n.shown(), Want: want})
+}
+
+// decode reads n into what target points to.
+func (r *reader) decode(key string, n node, target any) {
+	r.into(key, n, reflect.ValueOf(target).Elem(), "")
+}
+
+// into reads n into v. want is the rule in the field's tag: "min..max" for a
+// number, "a|b|c" for one of some words, "host" for a host name.
+func (r *reader) into(key string, n node, v reflect.Value, want string) {
+	before := len(r.mistakes)
+	defer func() {
+		if len(r.mistakes) == before {
+			r.given[key] = n.line
+		}
+	}()
+	switch target := v.Addr().Interface().(type) {
+	case *Seconds:
+		if f, ok := r.number(key, n, want, "a number of seconds"); ok {
+			*target = seconds(f)
+		}
+	case *Strategy:
+		r.strategy(key, n, target)
+	case *Thresholds:
+		r.thresholds(key, n, target)
+	case *map[string]Plugin:
+		r.plugins(key, n, target)
+	case *map[string]any:
+		if n.kind != objectNode {
+			r.mistake(key, n, "an object")
+			return
+		}
+		*target = r.free(key, n).(map[string]any)
+	case *bool:
+		if n.kind != boolNode {
+			r.mistake(key, n, "true or false")
+			return
+		}
+		*target = n.text == "true"
+	case *int:
+		if f, ok := r.number(key, n, want, "an integer"); ok {
+			*target = int(f)
+		}
+	case *string:
+		r.word(key, n, target, want)
+	default:
+		r.object(key, n, v)
+	}
+}
+
+// object reads a struct: every key has to be one of its fields.
+func (r *reader) object(key string, n node, v reflect.Value) {
+	fields := map[string]int{}
+	for i := range v.NumField() {
+		fields[fieldKey(v.Type().Field(i))] = i
+	}
+	r.members(key, n, keysOf(v.Type()), func(m member, path string) {
+		i := fields[m.key]
+		r.into(path, m.value, v.Field(i), v.Type().Field(i).Tag.Get("want"))
+	})
+}
+
+// members walks an object. Keys must be among known, unless known is nil, and
+// may not be repeated.
+func (r *reader) members(key string, n node, known []string, each func(m member, path string)) {
+	if n.kind != objectNode {
+		r.mistake(key, n, "an object")
+		return
+	}
+	first := map[string]int{}
+	for _, m := range n.members {
+		if len(r.mistakes) == maxMistakes {
+			return
+		}
+		path := join(key, m.key)
+		if line, twice := first[m.key]; twice {
+			r.add(Mistake{Key: path, Line: m.line, Want: fmt.Sprintf("given twice, first in line %d; keep one of the two", line)})
+			continue
+		}
+		first[m.key] = m.line
+		if known != nil && !slices.Contains(known, m.key) {
+			r.add(Mistake{Key: path, Line: m.line, Want: "there is no such key; " + suggestion(key, m.key, known)})
+			continue
+		}
+		each(m, path)
+	}
+}
+
+// number reads a number and holds it against the rule.
+func (r *reader) number(key string, n node, rule, noun string) (float64, bool) {
+	least, most, _ := strings.Cut(rule, "..")
+	want := fmt.Sprintf("%s from %s to %s", noun, least, most)
+	if n.kind != numberNode {
+		r.mistake(key, n, want)
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(n.text, 64)
+	low, _ := strconv.ParseFloat(least, 64)
+	high, _ := strconv.ParseFloat(most, 64)
+	if err != nil || f < low || f > high || (noun == "an integer" && f != math.Trunc(f)) {
+		r.mistake(key, n, want)
+		return 0, false
+	}
+	return f, true
+}
+
+// hostName is what a host name may look like; addresses are parsed.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?$`)
+
+func (r *reader) word(key string, n node, target *string, rule string) {
+	want := "a host name or an IP address, without port"
+	fits := func(s string) bool {
+		_, err := netip.ParseAddr(s)
+		return err == nil || hostName.MatchString(s)
+	}
+	if rule != "host" {
+		words := strings.Split(rule, "|")
+		last := len(words) - 1
+		want = `"` + strings.Join(words[:last], `", "`) + `" or "` + words[last] + `"`
+		fits = func(s string) bool { return slices.Contains(words, s) }
+	}
+	if n.kind != stringNode || !fits(n.text) {
+		r.mistake(key, n, want)
+		return
+	}
+	*target = n.text
+}
+
+// pluginName is what plugins may be called.
+var pluginName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+const pluginNameWant = "a plugin's name: letters, digits, '.', '_' and '-', at most 64"
+
+func (r *reader) strategy(key string, n node, target *Strategy) {
+	switch {
+	case n.kind == objectNode:
+		settings := defaultGraded()
+		r.decode(key, n, &settings)
+		*target = Strategy{Name: GradedName, Settings: &settings}
+	case n.kind == stringNode && pluginName.MatchString(n.text):
+		*target = Strategy{Name: n.text}
+	case n.kind == stringNode:
+		r.mistake(key, n, `"graded" or `+pluginNameWant)
+	default:
+		r.mistake(key, n, `"graded", a plugin's name, or an object with the settings of "graded"`)
+	}
+}
+
+// thresholdRules has the keys of thresholds and what is accepted for each.
+var thresholdRules = map[string]string{
+	"cpu_percent": "0.1..100", "memory_mb": "1..10000000", "file_descriptors": "1..10000000", "error_rate": "0.0001..1",
+	"max_clients": "1..1000000", "network_timeout": "0.01..60", "round_trip_ms": "1..60000",
+}
+
+func (r *reader) thresholds(key string, n node, target *Thresholds) {
+	*target = Thresholds{}
+	r.members(key, n, sortedKeys(thresholdRules), func(m member, path string) {
+		if f, ok := r.number(path, m.value, thresholdRules[m.key], "a number"); ok {
+			(*target)[m.key] = f
+		}
+	})
+}
+
+func (r *reader) plugins(key string, n node, target *map[string]Plugin) {
+	*target = map[string]Plugin{}
+	r.members(key, n, nil, func(m member, path string) {
+		if !pluginName.MatchString(m.key) {
+			r.add(Mistake{Key: path, Line: m.line, Got: fmt.Sprintf("the name %q", m.key), Want: pluginNameWant})
+			return
+		}
+		p := Plugin{Enabled: true, Required: true}
+		r.decode(path, m.value, &p)
+		(*target)[m.key] = p
+	})
+}
+
+// free reads what is for somebody else to judge. Only what cannot be passed on
+// is a mistake.
+func (r *reader) free(key string, n node) any {
+	switch n.kind {
+	case boolNode:
+		return n.text == "true"
+	case stringNode:
+		return n.text
+	case numberNode:
+		f, err := strconv.ParseFloat(n.text, 64)
+		if err != nil {
+			r.mistake(key, n, "a number that fits 64 bits")
+		}
+		return f
+	case arrayNode:
+		list := make([]any, len(n.items))
+		for i, item := range n.items {
+			list[i] = r.free(fmt.Sprintf("%s[%d]", key, i), item)
+		}
+		return list
+	case objectNode:
+		object := map[string]any{}
+		r.members(key, n, nil, func(m member, path string) { object[m.key] = r.free(path, m.value) })
+		return object
+	}
+	return nil
+}
+
+// settle looks at what no value shows by itself.
+func (r *reader) settle(cfg *Config) {
+	h := &cfg.HealthMonitoring
+	const fast, slow = "health_monitoring.fast_check_interval", "health_monitoring.check_interval"
+	if h.FastCheckInterval > h.CheckInterval {
+		if line, given := r.given[fast]; given {
+			r.add(Mistake{
+				Key: fast, Line: line, Got: h.FastCheckInterval.String(), Want: fmt.Sprintf("at most %s (%s)", slow, h.CheckInterval),
+			})
+		}
+		h.FastCheckInterval = h.CheckInterval
+	}
+	settings := cfg.Recovery.Strategy.Settings
+	if settings == nil {
+		return
+	}
+	const outer, inner = "recovery.min_recovery_interval", "recovery.strategy.min_recovery_interval"
+	line, innerGiven := r.given[inner]
+	_, outerGiven := r.given[outer]
+	switch {
+	case innerGiven && outerGiven && settings.MinRecoveryInterval != cfg.Recovery.MinRecoveryInterval:
+		r.add(Mistake{
+			Key: inner, Line: line, Got: settings.MinRecoveryInterval.String(),
+			Want: fmt.Sprintf("the same as %s (%s), or only one of the two keys", outer, cfg.Recovery.MinRecoveryInterval),
+		})
+	case innerGiven:
+		cfg.Recovery.MinRecoveryInterval = settings.MinRecoveryInterval
+	default:
+		settings.MinRecoveryInterval = cfg.Recovery.MinRecoveryInterval
+	}
+}
