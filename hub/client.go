@@ -1,0 +1,96 @@
+package hub
+
+import (
+	"sync"
+	"time"
+
+	"github.com/zishang520/socket.io/servers/socket/v3"
+)
+
+// client is one client of the default namespace.
+type client struct {
+	link    *link
+	socket  *socket.Socket
+	version string // "unknown" when it says none that we can read
+	verdict compatibility
+	probe   bool
+	gone    sync.Once
+}
+
+// clients are those that are connected, the probe left out.
+type clients struct {
+	hub *Hub
+
+	mu   sync.Mutex
+	byID map[socket.SocketId]*client
+}
+
+func (cs *clients) add(c *client) {
+	cs.mu.Lock()
+	cs.byID[c.socket.Id()] = c
+	cs.mu.Unlock()
+	cs.hub.counters.connected.Add(1)
+	cs.hub.counters.served.Add(1)
+	cs.hub.counters.touch(time.Now())
+}
+
+func (cs *clients) all() []*client {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	list := make([]*client, 0, len(cs.byID))
+	for _, c := range cs.byID {
+		list = append(list, c)
+	}
+	return list
+}
+
+func (cs *clients) versions(limit int) map[string]string {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	versions := make(map[string]string, min(limit, len(cs.byID)))
+	for id, c := range cs.byID {
+		if len(versions) == limit {
+			break
+		}
+		versions[string(id)] = c.version
+	}
+	return versions
+}
+
+// leave takes the client out of the statistics, once, however it left.
+func (c *client) leave() {
+	c.gone.Do(func() {
+		if c.probe {
+			return
+		}
+		cs := &c.link.hub.clients
+		cs.mu.Lock()
+		delete(cs.byID, c.socket.Id())
+		cs.mu.Unlock()
+		cs.hub.counters.connected.Add(-1)
+	})
+}
+
+// settled returns a channel that is closed once every event that was read before
+// is handled. It stays open when the client leaves first.
+func (c *client) settled() <-chan struct{} {
+	done := make(chan struct{})
+	// An event passes the socket's queue twice: decoded, then dispatched.
+	c.socket.Enqueue(func() {
+		c.socket.Enqueue(func() { close(done) })
+	})
+	return done
+}
+
+// identify reads what a client says about itself when it connects.
+func (h *Hub) identify(s *socket.Socket) *client {
+	auth := s.Handshake().Auth
+	c := &client{link: linkOf(s.Request().Context()), socket: s}
+	c.verdict = judge(h.opts.ServerVersion, auth["claude_mpm_version"])
+	c.version = c.verdict.ClientVersion
+	if secret, ok := auth[probeAuthKey].(string); ok && h.isProbe(secret) {
+		c.link.probe.Store(true)
+	}
+	c.probe = c.link.probe.Load()
+	return c
+}

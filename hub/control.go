@@ -1,0 +1,222 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	hubv1 "github.com/upkeephub/upkeep/proto/upkeep/hub/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// control answers the supervisor on the control channel: it translates between
+// the wire and Hub, and keeps the order load, accept, stop.
+type control struct {
+	hubv1.UnimplementedHubServiceServer
+	log       hclog.Logger
+	listeners []net.Listener
+	// over takes the reason for which the process ends: nil after Stop, or the
+	// error with which accepting failed. It has room for one; later ones are
+	// dropped.
+	over chan error
+
+	mu        sync.Mutex
+	hub       *Hub // nil before Load
+	accepting bool
+	stopping  bool
+	stopped   bool // the hub has ended in order
+}
+
+var _ hubv1.HubServiceServer = (*control)(nil)
+
+func newControl(log hclog.Logger, listeners []net.Listener) *control {
+	return &control{log: log, listeners: listeners, over: make(chan error, 1)}
+}
+
+func (c *control) end(err error) {
+	select {
+	case c.over <- err:
+	default:
+	}
+}
+
+func (c *control) loaded() (*Hub, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hub == nil {
+		return nil, status.Error(codes.FailedPrecondition, "no hub is loaded; call Load first")
+	}
+	return c.hub, nil
+}
+
+// Load builds the hub.
+func (c *control) Load(_ context.Context, request *hubv1.LoadRequest) (*hubv1.LoadResponse, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hub != nil {
+		return nil, status.Error(codes.FailedPrecondition, "the hub is loaded already; start another process for another hub")
+	}
+	opts := optionsOf(request.GetSettings())
+	opts.Logger = c.log
+	hub, err := New(opts)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	c.hub = hub
+	return &hubv1.LoadResponse{}, nil
+}
+
+// Accept starts to serve on the inherited listeners and returns at once.
+func (c *control) Accept(_ context.Context, request *hubv1.AcceptRequest) (*hubv1.AcceptResponse, error) {
+	hub, err := c.loaded()
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.accepting || c.stopping {
+		return nil, status.Error(codes.FailedPrecondition, "the hub accepts already, or was stopped")
+	}
+	c.accepting = true
+	hub.SetBase(statisticsOf(request.GetBase()))
+	go func() { // ends with Stop or the process; its result is awaited in over
+		if err := hub.Serve(c.listeners...); err != nil {
+			c.end(err)
+		}
+	}()
+	return &hubv1.AcceptResponse{}, nil
+}
+
+// Heartbeat proves that events can pass.
+func (c *control) Heartbeat(ctx context.Context, request *hubv1.HeartbeatRequest) (*hubv1.HeartbeatResponse, error) {
+	hub, err := c.loaded()
+	if err != nil {
+		return nil, err
+	}
+	statistics, err := hub.Heartbeat(ctx)
+	if err != nil {
+		return nil, contextError(err)
+	}
+	return &hubv1.HeartbeatResponse{Sequence: request.GetSequence(), Statistics: statistics.proto()}, nil
+}
+
+// ClearConnections closes every client's transport.
+func (c *control) ClearConnections(ctx context.Context, request *hubv1.ClearConnectionsRequest) (*hubv1.ClearConnectionsResponse, error) {
+	hub, err := c.loaded()
+	if err != nil {
+		return nil, err
+	}
+	closed, err := hub.ClearConnections(ctx, request.GetReason(), request.GetSpread().AsDuration())
+	if err != nil {
+		return nil, contextError(err)
+	}
+	return &hubv1.ClearConnectionsResponse{Closed: int64(closed)}, nil
+}
+
+// Stop ends the hub. The process ends once the answer is sent.
+func (c *control) Stop(ctx context.Context, request *hubv1.StopRequest) (*hubv1.StopResponse, error) {
+	hub, err := c.loaded()
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	again := c.stopping
+	c.stopping = true
+	c.mu.Unlock()
+	if again {
+		return nil, status.Error(codes.FailedPrecondition, "the hub is stopping already")
+	}
+	statistics := hub.Stop(ctx, request.GetReason(), request.GetDrain().AsDuration())
+	c.mu.Lock()
+	c.stopped = true
+	c.mu.Unlock()
+	c.end(nil)
+	return &hubv1.StopResponse{Statistics: statistics.proto()}, nil
+}
+
+func (c *control) isStopped() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopped
+}
+
+func contextError(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return status.Error(codes.DeadlineExceeded, "the hub did not get through in time")
+	}
+	return status.Error(codes.Canceled, err.Error())
+}
+
+func optionsOf(s *hubv1.Settings) Options {
+	return Options{
+		ServerID:        s.GetServerId(),
+		ServerVersion:   s.GetServerVersion(),
+		Generation:      s.GetGeneration(),
+		HostPID:         s.GetHostPid(),
+		HostStartedAt:   timeOf(s.GetHostStartedAt()),
+		Host:            s.GetHost(),
+		Port:            int(s.GetPort()),
+		HostSocket:      s.GetHostSocket(),
+		ProbeSecret:     s.GetProbeSecret(),
+		EventHistory:    int(s.GetEventHistory()),
+		MaxConnections:  s.GetMaxConnections(),
+		PingInterval:    s.GetPingInterval().AsDuration(),
+		PingTimeout:     s.GetPingTimeout().AsDuration(),
+		MaxPayloadBytes: s.GetMaxPayloadBytes(),
+		EnableCORS:      s.GetEnableCors(),
+	}
+}
+
+func statisticsOf(s *hubv1.Statistics) Statistics {
+	return Statistics{
+		Generation:        s.GetGeneration(),
+		ConnectedClients:  s.GetConnectedClients(),
+		ClientsServed:     s.GetClientsServed(),
+		EventsProcessed:   s.GetEventsProcessed(),
+		EventsFailed:      s.GetEventsFailed(),
+		Errors:            s.GetErrors(),
+		LastActivity:      timeOf(s.GetLastActivity()),
+		ClientDescriptors: s.GetClientDescriptors(),
+		HistorySize:       s.GetHistorySize(),
+		TakenAt:           timeOf(s.GetTakenAt()),
+		MaxConnections:    s.GetMaxConnections(),
+		ClientVersions:    s.GetClientVersions(),
+	}
+}
+
+func (s Statistics) proto() *hubv1.Statistics {
+	return &hubv1.Statistics{
+		Generation:        s.Generation,
+		ConnectedClients:  s.ConnectedClients,
+		ClientsServed:     s.ClientsServed,
+		EventsProcessed:   s.EventsProcessed,
+		EventsFailed:      s.EventsFailed,
+		Errors:            s.Errors,
+		LastActivity:      timestampOf(s.LastActivity),
+		ClientDescriptors: s.ClientDescriptors,
+		HistorySize:       s.HistorySize,
+		TakenAt:           timestampOf(s.TakenAt),
+		MaxConnections:    s.MaxConnections,
+		ClientVersions:    s.ClientVersions,
+	}
+}
+
+// An unset time on the wire is the zero time here.
+func timeOf(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+func timestampOf(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

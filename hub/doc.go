@@ -1,0 +1,41 @@
+// Package hub is the Socket.IO server, as a library type and as the process that
+// a supervisor runs.
+//
+// It owns the clients: their connections, the contract of events they speak, the
+// history, the statistics, and the public HTTP endpoints. It is the only package
+// that knows the Socket.IO library, and hides it. It refuses to know about health,
+// recovery and plugins: it asks the supervisor for what /health and its like
+// answer, and does what the control channel says.
+//
+// Its callers are cmd/host, through Main, and whoever serves Socket.IO with a Hub
+// of their own: New, Serve, Stop.
+//
+// # Parts
+//
+//	hub.go        New, Serve, Stop, ClearConnections
+//	events.go     the contract on the default namespace
+//	relay.go      delivery and history in one step, and the heartbeat through it
+//	link.go       one Engine.IO session, as the hub sees it
+//	websocket.go  the transports, which replace the library's
+//	polling.go
+//	decoder.go    packets to events, with exact numbers
+//	http.go       routes; origin.go, hostproxy.go, engine_http.go their parts
+//	control.go    the control channel; process.go the process around it
+//
+// # Goroutines
+//
+// Serve runs one goroutine for each listener. A connected WebSocket has one that
+// reads, and one that writes while something waits to be written; the library
+// adds one for each timer and each queue that has work. A heartbeat has one. All
+// but the library's are counted, and Stop waits for them. Handlers of one client
+// run one after the other, on the library's queue for that client.
+//
+// # Bounds
+//
+// Connections: Options.MaxConnections, further handshakes get 503. Messages of a
+// client: Options.MaxPayloadBytes; a WebSocket that exceeds it is closed with
+// 1009, a post refused with 413. What waits to be sent to one client: 8 MiB, and
+// 10 s for one write; who is slower is cut off. Events that wait to be handled:
+// 64 or 1 MiB a client, then its connection is read on only when they are done.
+// History: Options.EventHistory events and 64 MiB; one reply of it 3 MiB.
+package hub

@@ -1,0 +1,175 @@
+package hub
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// enginePath is where Socket.IO clients connect.
+const enginePath = "/socket.io/"
+
+// bodyTimeout bounds how long the body of a request may take to arrive.
+const bodyTimeout = 10 * time.Second
+
+// serveEngine stands between the network and the library: it admits sessions, ties
+// requests to them, reads bodies within bounds, and lets the library answer into
+// memory, because it answers polls from other goroutines, even after the request
+// is gone.
+func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
+	if !sameOrigin(r) {
+		h.fail(w, http.StatusForbidden, "foreign_origin",
+			"the Origin header names another site than the request; connect from a page of this server, or without Origin")
+		return
+	}
+	upgrade := websocket.IsWebSocketUpgrade(r)
+	var l *link
+	if sid := r.URL.Query().Get("sid"); sid != "" {
+		if l = h.sessionOf(sid); l == nil {
+			l = newLink(h) // the library answers that it does not know the session
+		}
+	} else {
+		var ok bool
+		if l, ok = h.admit(r); !ok {
+			w.Header().Set("Retry-After", "1")
+			h.fail(w, http.StatusServiceUnavailable, "server_full",
+				"no more clients are admitted at present; try again later")
+			return
+		}
+		defer func() {
+			if !l.opened() {
+				l.release()
+			}
+		}()
+	}
+	// The library would check the origin once more, without knowing default ports.
+	r = l.attach(r)
+	r.Header = r.Header.Clone()
+	r.Header.Del("Origin")
+	if upgrade {
+		h.handler.ServeHTTP(w, r)
+		return
+	}
+	if r.Method == http.MethodPost {
+		body, status := readBody(w, r, h.opts.MaxPayloadBytes)
+		if status != 0 {
+			if status == http.StatusRequestEntityTooLarge {
+				l.refuse("a payload is larger than allowed")
+			}
+			h.fail(w, status, "bad_body", http.StatusText(status)+": send at most max_payload bytes, within 10 s")
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		r.ContentLength = int64(len(body))
+	}
+	answer := newRecorder()
+	h.handler.ServeHTTP(answer, r)
+	answer.copyTo(w)
+}
+
+// admit makes the link of a new session, unless the hub is full or stopping. The
+// probe is always admitted and takes no place.
+func (h *Hub) admit(r *http.Request) (*link, bool) {
+	l := newLink(h)
+	if h.stopping.Load() {
+		return nil, false
+	}
+	if h.isProbe(r.Header.Get(probeHeader)) {
+		l.probe.Store(true)
+		return l, true
+	}
+	if h.admitted.Add(1) > h.maxConnections {
+		h.admitted.Add(-1)
+		return nil, false
+	}
+	l.admitted = true
+	return l, true
+}
+
+// readBody reads a body of at most limit bytes within bodyTimeout. It returns the
+// status to answer with when that fails, else 0.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, int) {
+	if r.ContentLength > limit {
+		return nil, http.StatusRequestEntityTooLarge
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	// Else the deadline would end the watch for the client's hanging up.
+	_ = control.SetReadDeadline(time.Time{})
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, http.StatusRequestEntityTooLarge
+	case err != nil:
+		return nil, http.StatusRequestTimeout
+	}
+	return body, 0
+}
+
+// recorder is a response in memory. The library may write it from any goroutine,
+// at any time; what comes after copyTo is refused.
+type recorder struct {
+	mu     sync.Mutex
+	header http.Header
+	status int
+	body   []byte
+	sealed bool
+}
+
+func newRecorder() *recorder { return &recorder{header: make(http.Header)} }
+
+// Header is the library's alone until the response is complete: it writes a
+// response once, and its handler returns only then or when the request is gone.
+func (r *recorder) Header() http.Header { return r.header }
+
+func (r *recorder) WriteHeader(status int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.status == 0 && !r.sealed {
+		r.status = status
+	}
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sealed {
+		return 0, http.ErrHandlerTimeout
+	}
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	r.body = append(r.body, p...)
+	return len(p), nil
+}
+
+// copyTo sends what was recorded. When there is nothing, the request was given up
+// and gets no answer.
+func (r *recorder) copyTo(w http.ResponseWriter) {
+	r.mu.Lock()
+	r.sealed = true
+	status, body := r.status, r.body
+	r.mu.Unlock()
+	if status == 0 {
+		return
+	}
+	// The header was complete before the status was written.
+	header := w.Header()
+	for key, values := range r.header {
+		header[key] = values
+	}
+	boundWrite(w)
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+// boundWrite gives a response writeTimeout to leave.
+func boundWrite(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+}

@@ -1,0 +1,312 @@
+package hub
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/upkeephub/upkeep/proto/handshake"
+	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
+	"github.com/zishang520/socket.io/servers/socket/v3"
+	"github.com/zishang520/socket.io/v3/pkg/types"
+)
+
+const (
+	probeAuthKey = handshake.ProbeAuthKey
+	// probeRoom holds the probes, so that relayed events pass them by.
+	probeRoom socket.Room = "upkeep:probes"
+	// emptyRoom has no member; heartbeats are broadcast to it.
+	emptyRoom socket.Room = "upkeep:nobody"
+)
+
+// handler handles one event of a client. A malformedError counts against the
+// sender; every other error, and a panic, is a failure of ours.
+type handler func(c *client, args []any) error
+
+// malformedError says what is wrong with an event that a client sent.
+type malformedError string
+
+func (e malformedError) Error() string { return string(e) }
+
+func (h *Hub) contract() map[string]handler {
+	return map[string]handler{
+		"claude_event":   h.onClaudeEvent,
+		"get_history":    h.onGetHistory,
+		"ping":           h.onPing,
+		"get_version":    h.onGetVersion,
+		"request.status": h.onRequestStatus,
+	}
+}
+
+// onConnection greets a client that has joined the default namespace. The library
+// calls it on the queue that also handles the client's events, so none of them
+// comes before the handlers are in place.
+func (h *Hub) onConnection(args ...any) {
+	s, ok := first(args).(*socket.Socket)
+	if !ok {
+		return
+	}
+	c, ok := s.Data().(*client)
+	if !ok { // the middleware failed and said so
+		s.Disconnect(true)
+		return
+	}
+	c.link.announce()
+	h.guarded(c, "connection", func() error {
+		if c.probe {
+			s.Join(probeRoom)
+		} else {
+			h.clients.add(c)
+		}
+		_ = s.On("disconnect", func(...any) { h.guarded(c, "disconnect", func() error { c.leave(); return nil }) })
+		for name, handle := range h.handlers {
+			_ = s.On(name, h.listener(c, name, handle))
+		}
+		_ = s.On(refusedEvent, func(args ...any) {
+			reason, _ := first(args).(string)
+			h.refused(c, reason)
+		})
+		if !c.link.join(c) { // the session ended meanwhile; the library may not know
+			s.Disconnect(false)
+			c.leave()
+			return nil
+		}
+		return h.greet(c)
+	})
+}
+
+func (h *Hub) greet(c *client) error {
+	err := c.socket.Emit("connection_ack", map[string]any{
+		"server_version": h.opts.ServerVersion,
+		"server_id":      h.opts.ServerID,
+		"compatibility":  c.verdict,
+		"timestamp":      timestamp(time.Now()),
+	})
+	err = errors.Join(err, c.socket.Emit("server_status", h.status()))
+	if !c.verdict.Compatible {
+		err = errors.Join(err, c.socket.Emit("compatibility_warning", c.verdict))
+	}
+	return err
+}
+
+// listener makes a handler into what the library calls.
+func (h *Hub) listener(c *client, name string, handle handler) types.EventListener {
+	return func(args ...any) {
+		var ack socket.Ack
+		if n := len(args); n > 0 {
+			if fn, ok := args[n-1].(socket.Ack); ok {
+				ack, args = fn, args[:n-1]
+			}
+		}
+		h.guarded(c, name, func() error {
+			if err := handle(c, args); err != nil {
+				return err
+			}
+			if !c.probe {
+				h.counters.processed.Add(1)
+				h.counters.touch(time.Now())
+			}
+			if ack != nil {
+				ack([]any{}, nil)
+			}
+			return nil
+		})
+	}
+}
+
+// guarded runs fn and counts how it went wrong, if it did. A panic disturbs
+// nobody.
+func (h *Hub) guarded(c *client, what string, fn func() error) {
+	defer func() {
+		if v := recover(); v != nil {
+			h.failed(c, what, fmt.Errorf("panic: %v", v), debug.Stack())
+		}
+	}()
+	err := fn()
+	var malformed malformedError
+	switch {
+	case err == nil:
+	case errors.As(err, &malformed):
+		h.refused(c, what+": "+string(malformed))
+	default:
+		h.failed(c, what, err, nil)
+	}
+}
+
+// failed counts a failure of our own.
+func (h *Hub) failed(c *client, what string, err error, stack []byte) {
+	args := []any{"event", what, "error", err}
+	if stack != nil {
+		args = append(args, "stack", string(stack))
+	}
+	h.log.Error("event failed", args...)
+	if c == nil || !c.probe {
+		h.counters.failed.Add(1)
+		h.counters.errors.Add(1)
+	}
+}
+
+// refused counts a malformed event against its sender, who stays connected.
+func (h *Hub) refused(c *client, reason string) {
+	if c.probe {
+		return
+	}
+	h.counters.errors.Add(1)
+	h.refusals.log("malformed event", "reason", reason, "client", c.link.remote(), "sid", string(c.socket.Id()))
+}
+
+// onMiddleware runs before a client joins. Whatever happens, next is called:
+// otherwise the client would wait for an answer for ever.
+func (h *Hub) onMiddleware(s *socket.Socket, next func(*socket.ExtendedError)) {
+	var refusal *socket.ExtendedError
+	defer func() {
+		if v := recover(); v != nil {
+			h.failed(nil, "connect", fmt.Errorf("panic: %v", v), debug.Stack())
+			refusal = socket.NewExtendedError("internal error, try again", nil)
+		}
+		next(refusal)
+	}()
+	for _, admit := range h.middlewares {
+		if err := admit(s); err != nil {
+			refusal = socket.NewExtendedError(err.Error(), nil)
+			return
+		}
+	}
+	s.SetData(h.identify(s))
+}
+
+func (h *Hub) onClaudeEvent(c *client, args []any) error {
+	if len(args) == 0 {
+		return malformedError("no argument; want one object")
+	}
+	event, ok := args[0].(map[string]any)
+	if !ok {
+		return malformedError(fmt.Sprintf("the argument is %s; want an object", jsonKind(args[0])))
+	}
+	if c.probe {
+		return nil
+	}
+	event["server_id"] = h.opts.ServerID
+	event["received_at"] = timestamp(time.Now())
+	e, err := newEntry(event)
+	if err != nil {
+		return err
+	}
+	return h.relay.publish(e, c.socket.Id())
+}
+
+// newEntry encodes an event once, for history and relay alike.
+func newEntry(event map[string]any) (entry, error) {
+	e := entry{}
+	e.kind, _ = event["type"].(string)
+	if parser.HasBinary(event) {
+		kept, size := ownBinary(event)
+		e.event, e.size = kept, size
+		return e, nil
+	}
+	raw, err := json.Marshal(event)
+	if err != nil {
+		return e, fmt.Errorf("encode the event: %w", err)
+	}
+	e.event, e.size = json.RawMessage(raw), len(raw)
+	return e, nil
+}
+
+// ownBinary copies a value with its binary parts as byte slices, because encoding
+// consumes the library's buffers, and estimates its size in bytes.
+func ownBinary(v any) (any, int) {
+	switch v := v.(type) {
+	case types.BufferInterface:
+		return v.Bytes(), v.Len()
+	case map[string]any:
+		kept, size := make(map[string]any, len(v)), 2
+		for key, value := range v {
+			own, n := ownBinary(value)
+			kept[key] = own
+			size += len(key) + 4 + n
+		}
+		return kept, size
+	case []any:
+		kept, size := make([]any, len(v)), 2
+		for i, value := range v {
+			own, n := ownBinary(value)
+			kept[i] = own
+			size += n + 1
+		}
+		return kept, size
+	case string:
+		return v, len(v) + 2
+	}
+	return v, 16
+}
+
+func (h *Hub) onGetHistory(c *client, args []any) error {
+	limit, kinds := historyQuery(args)
+	events, total := h.relay.newest(limit, kinds)
+	return c.socket.Emit("event_history", map[string]any{
+		"events":          events,
+		"total_available": total,
+		"returned":        len(events),
+	})
+}
+
+func (h *Hub) onPing(c *client, _ []any) error {
+	return c.socket.Emit("pong", map[string]any{
+		"timestamp": timestamp(time.Now()),
+		"server_id": h.opts.ServerID,
+	})
+}
+
+func (h *Hub) onGetVersion(c *client, _ []any) error {
+	return c.socket.Emit("version_info", map[string]any{
+		"server_version":       h.opts.ServerVersion,
+		"server_id":            h.opts.ServerID,
+		"socketio_version":     socketIOVersion,
+		"compatibility_matrix": compatibilityMatrix(h.opts.ServerVersion),
+	})
+}
+
+func (h *Hub) onRequestStatus(c *client, _ []any) error {
+	return c.socket.Emit("server_status", h.status())
+}
+
+func (h *Hub) status() map[string]any {
+	now := time.Now()
+	return map[string]any{
+		"server_version":    h.opts.ServerVersion,
+		"server_id":         h.opts.ServerID,
+		"uptime":            h.uptime(now),
+		"clients_connected": h.counters.connected.Load(),
+		"events_processed":  h.counters.processed.Load(),
+		"timestamp":         timestamp(now),
+	}
+}
+
+// uptime is how long the supervisor runs, in seconds, to the millisecond.
+func (h *Hub) uptime(now time.Time) float64 {
+	return max(0, now.Sub(h.opts.HostStartedAt).Round(time.Millisecond).Seconds())
+}
+
+// timestamp writes a time as RFC 3339 in UTC, to the microsecond.
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z07:00") }
+
+// jsonKind names the kind of a decoded JSON value, for messages.
+func jsonKind(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "a boolean"
+	case string:
+		return "text"
+	case json.Number, float64:
+		return "a number"
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "an object"
+	}
+	return "binary data"
+}

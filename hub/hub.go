@@ -1,0 +1,321 @@
+package hub
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/hashicorp/go-hclog"
+	"github.com/zishang520/socket.io/servers/engine/v3"
+	"github.com/zishang520/socket.io/servers/engine/v3/transports"
+	"github.com/zishang520/socket.io/servers/socket/v3"
+	"github.com/zishang520/socket.io/v3/pkg/types"
+)
+
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 75 * time.Second
+	headerBytes   = 32 << 10
+	// ownDescriptors is what the hub keeps of its file descriptors for itself, and
+	// spareConnections what it keeps of its TCP connections for HTTP requests.
+	ownDescriptors   = 64
+	spareConnections = 256
+	// connectionsPerClient is what one client needs at most: polling takes two.
+	connectionsPerClient = 2
+)
+
+// ErrStopped is returned by Serve when the hub was stopped before.
+var ErrStopped = errors.New("the hub is stopped")
+
+// Hub is one Socket.IO server. New makes it, Serve accepts clients, Stop ends it;
+// it cannot be started again.
+type Hub struct {
+	opts           Options
+	log            hclog.Logger
+	maxConnections int64
+	maxTCP         int64
+	probeSum       [sha256.Size]byte
+
+	server      *socket.Server
+	handler     http.Handler // the library's, at enginePath
+	handlers    map[string]handler
+	middlewares []func(*socket.Socket) error
+	routes      map[string]route
+	host        *hostClient
+	hosts       atomic.Pointer[hostRule]
+
+	counters counters
+	clients  clients
+	relay    relay
+	refusals refusalLog
+	tasks    tasks
+	admitted atomic.Int64 // sessions that take a place, and handshakes under way
+
+	stopping atomic.Bool
+	mu       sync.Mutex
+	servers  []*http.Server
+	bound    []net.Listener
+	conns    connections
+}
+
+// New builds a hub. It accepts nothing and starts nothing yet. The error names
+// every option that is wrong.
+func New(opts Options) (*Hub, error) {
+	opts, err := opts.withDefaults(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	h := &Hub{opts: opts, log: opts.Logger, maxConnections: opts.MaxConnections}
+	if limit := descriptorLimit(); limit > 0 {
+		affordable := max(1, limit-ownDescriptors-spareConnections)
+		h.maxConnections = min(h.maxConnections, affordable)
+		h.maxTCP = max(1, limit-ownDescriptors)
+	}
+	wanted := h.maxConnections*connectionsPerClient + spareConnections
+	if h.maxTCP == 0 || wanted < h.maxTCP {
+		h.maxTCP = wanted
+	}
+	if h.maxConnections < opts.MaxConnections {
+		h.log.Warn("fewer clients than configured can be admitted: too few files may be opened; raise the limit (ulimit -n)",
+			"wanted", opts.MaxConnections, "admitted", h.maxConnections)
+	}
+	h.probeSum = sha256.Sum256([]byte(opts.ProbeSecret))
+	h.clients = clients{hub: h, byID: make(map[socket.SocketId]*client)}
+	h.relay = relay{hub: h, history: newHistory(opts.EventHistory, historyBytes)}
+	h.refusals.hub = h
+	h.conns.open = make(map[*countedConn]struct{})
+	h.host = newHostClient(opts.HostSocket)
+	h.handlers = h.contract()
+	h.routes = h.makeRoutes()
+	h.setHostRule(nil)
+
+	options := socket.DefaultServerOptions()
+	options.SetPath(enginePath)
+	options.SetServeClient(false)
+	options.SetPingInterval(opts.PingInterval)
+	options.SetPingTimeout(opts.PingTimeout)
+	options.SetMaxHttpBufferSize(opts.MaxPayloadBytes)
+	options.SetTransports(types.NewSet[transports.TransportCtor](&pollingTransport{}, &webSocketTransport{}))
+	options.SetParser(newPacketParser())
+	h.server = socket.NewServer(nil, options)
+	h.server.Use(h.onMiddleware)
+	if err := h.server.On("connection", h.onConnection); err != nil {
+		return nil, fmt.Errorf("listen for clients: %w", err)
+	}
+	h.handler = h.server.ServeHandler(nil)
+	// After the library's own listener: when this one runs, the library listens.
+	if err := h.server.Engine().On("connection", h.onSession); err != nil {
+		return nil, fmt.Errorf("listen for sessions: %w", err)
+	}
+	return h, nil
+}
+
+func (h *Hub) engine() engine.BaseServer { return h.server.Engine() }
+
+func (h *Hub) onSession(args ...any) {
+	conn, ok := first(args).(engine.Socket)
+	if !ok {
+		return
+	}
+	linkOf(conn.Request().Context()).open(conn)
+}
+
+// isProbe compares a secret with the probe's, in constant time.
+func (h *Hub) isProbe(secret string) bool {
+	if h.opts.ProbeSecret == "" || secret == "" {
+		return false
+	}
+	sum := sha256.Sum256([]byte(secret))
+	return subtle.ConstantTimeCompare(sum[:], h.probeSum[:]) == 1
+}
+
+func (h *Hub) setHostRule(bound []netip.Addr) {
+	name, err := os.Hostname()
+	if err != nil {
+		name = ""
+	}
+	h.hosts.Store(&hostRule{configured: hostOf(h.opts.Host), hostname: name, bound: bound})
+}
+
+// Serve accepts clients on the listeners until Stop, and returns nil then. It
+// blocks, is called once, and closes the listeners, but never shuts down a socket
+// that another process shares. An error means that accepting has failed.
+func (h *Hub) Serve(listeners ...net.Listener) error {
+	var bound []netip.Addr
+	for _, l := range listeners {
+		if addr, err := netip.ParseAddrPort(l.Addr().String()); err == nil {
+			bound = append(bound, addr.Addr().Unmap().WithZone(""))
+		}
+	}
+	h.setHostRule(bound)
+
+	h.mu.Lock()
+	if h.stopping.Load() {
+		h.mu.Unlock()
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+		return ErrStopped
+	}
+	failures := make(chan error, len(listeners)) // one from each server
+	for _, l := range listeners {
+		server := &http.Server{
+			Handler:           h.Handler(),
+			ReadHeaderTimeout: headerTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    headerBytes,
+			ErrorLog:          h.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+		}
+		counted := &countedListener{Listener: l, open: &h.counters.descriptors, limit: h.maxTCP, all: &h.conns}
+		h.servers = append(h.servers, server)
+		h.bound = append(h.bound, counted)
+		h.tasks.spawn(func() { failures <- server.Serve(counted) })
+	}
+	h.mu.Unlock()
+
+	var failed error
+	for range listeners {
+		err := <-failures
+		if err != nil && !h.stopping.Load() {
+			failed = errors.Join(failed, fmt.Errorf("accept clients: %w", err))
+			h.closeListeners()
+		}
+	}
+	return failed
+}
+
+func (h *Hub) closeListeners() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.bound {
+		_ = l.Close()
+	}
+}
+
+// Stop ends the hub and returns the last statistics. It stops accepting, gives the
+// events that were accepted up to drain to finish (0: DefaultDrain), tells every
+// client by closing its transport, so that stock clients reconnect, and waits for
+// its goroutines. It takes drain plus about 0.5 s at most, less if ctx ends; what
+// is open then is cut off.
+func (h *Hub) Stop(ctx context.Context, reason string, drain time.Duration) Statistics {
+	h.mu.Lock()
+	h.stopping.Store(true)
+	h.mu.Unlock()
+	h.log.Info("hub stopping", "reason", reason, "clients", h.counters.connected.Load())
+	h.closeListeners()
+
+	if drain <= 0 {
+		drain = DefaultDrain
+	}
+	drained, cancel := context.WithTimeout(ctx, drain)
+	defer cancel()
+	h.drain(drained)
+
+	links := h.sessions()
+	for _, l := range links {
+		l.close("the hub stops", websocket.CloseGoingAway)
+	}
+	told, cancelTold := context.WithTimeout(ctx, closeTimeout+50*time.Millisecond)
+	defer cancelTold()
+	for _, l := range links {
+		select {
+		case <-l.ended:
+		case <-told.Done():
+		}
+	}
+	h.mu.Lock()
+	servers := slices.Clone(h.servers)
+	h.mu.Unlock()
+	for _, server := range servers { // lets the last polls be answered
+		_ = server.Shutdown(told)
+	}
+	h.tasks.wait(told)
+
+	h.server.Close(nil)
+	for _, server := range servers {
+		_ = server.Close()
+	}
+	h.conns.closeAll()
+	h.host.close()
+	ended, cancelEnded := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancelEnded()
+	if !h.tasks.wait(ended) {
+		h.log.Warn("hub stopped with work left")
+	}
+	return h.Statistics()
+}
+
+// drain waits until the events that were read so far are handled, or ctx ends.
+func (h *Hub) drain(ctx context.Context) {
+	type waiting struct {
+		link *link
+		done <-chan struct{}
+	}
+	var all []waiting
+	for _, c := range h.clients.all() {
+		all = append(all, waiting{c.link, c.settled()})
+	}
+	for _, w := range all {
+		select {
+		case <-w.done:
+		case <-w.link.ended:
+		case <-ctx.Done():
+			h.log.Warn("accepted events did not finish in time")
+			return
+		}
+	}
+}
+
+// sessions returns the links of all live sessions.
+func (h *Hub) sessions() []*link {
+	var links []*link
+	h.engine().Clients().Range(func(_ string, conn engine.Socket) bool {
+		if l := linkOf(conn.Request().Context()); l != nil {
+			links = append(links, l)
+		}
+		return true
+	})
+	return links
+}
+
+// ClearConnections closes the transport of every client that is connected now,
+// at random times within spread, so that clients reconnect by themselves and not
+// all at once. It blocks for that long and returns how many it closed; the error
+// is the context's when that ends first. The probe is left alone.
+func (h *Hub) ClearConnections(ctx context.Context, reason string, spread time.Duration) (int, error) {
+	links := slices.DeleteFunc(h.sessions(), func(l *link) bool { return l.probe.Load() })
+	h.log.Info("clearing connections", "reason", reason, "sessions", len(links), "spread", spread)
+	times := make([]time.Duration, len(links))
+	for i := range times {
+		times[i] = time.Duration(rand.Int64N(int64(max(spread, 0)) + 1))
+	}
+	slices.Sort(times)
+	start, closed := time.Now(), 0
+	for i, l := range links {
+		if wait := time.Until(start.Add(times[i])); wait > 0 {
+			timer := time.NewTimer(wait)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+				return closed, ctx.Err()
+			}
+		}
+		if l.close("connections are cleared", websocket.CloseGoingAway) {
+			closed++
+		}
+	}
+	return closed, nil
+}

@@ -1,0 +1,247 @@
+package hub
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zishang520/socket.io/servers/engine/v3"
+)
+
+// link is what the hub knows about one Engine.IO session, from its handshake
+// request to its end. It rides in the context of the session's requests, which is
+// how transports and handlers, made by the library, find it.
+type link struct {
+	hub *Hub
+	// probe is set for the supervisor's own probe: by its first request or,
+	// later, by the auth of its namespace connect.
+	probe atomic.Bool
+	// ended is closed when the session is over.
+	ended chan struct{}
+
+	mu sync.Mutex
+	// admitted says that the session holds a place in the count of connections.
+	admitted bool
+	conn     engine.Socket // nil before the session exists
+	client   *client       // nil before the namespace connect
+	cause    string        // why the hub itself closes the session; empty: it does not
+	refused  bool          // a malformed packet was counted already
+	over     bool
+}
+
+type linkKey struct{}
+
+func newLink(h *Hub) *link { return &link{hub: h, ended: make(chan struct{})} }
+
+// linkOf returns the link of a request. Every request that reaches the library
+// has one.
+func linkOf(ctx context.Context) *link {
+	l, _ := ctx.Value(linkKey{}).(*link)
+	return l
+}
+
+func (l *link) attach(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), linkKey{}, l))
+}
+
+// open is called once the session exists and the library listens to it. Only now
+// may its transport read.
+func (l *link) open(conn engine.Socket) {
+	l.mu.Lock()
+	l.conn = conn
+	l.mu.Unlock()
+	_ = conn.Once("close", func(args ...any) {
+		reason, _ := first(args).(string)
+		l.end(reason)
+	})
+	if conn.ReadyState() == "closed" { // before we listened
+		l.end("transport close")
+		return
+	}
+	if t, ok := conn.Transport().(*webSocket); ok {
+		t.startReading()
+	}
+}
+
+// opened reports whether the session came into being.
+func (l *link) opened() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.conn != nil
+}
+
+// join ties the client of the default namespace to its session. It reports false
+// when the session is over already.
+func (l *link) join(c *client) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return false
+	}
+	l.client = c
+	return true
+}
+
+// end is called once, when the session is over.
+func (l *link) end(reason string) {
+	l.mu.Lock()
+	if l.over {
+		l.mu.Unlock()
+		return
+	}
+	l.over = true
+	client, cause := l.client, l.cause
+	l.mu.Unlock()
+	close(l.ended)
+	l.release()
+	// The library closes a client itself when a packet cannot be understood or
+	// comes at the wrong time, and when no namespace was joined in time.
+	if reason == "parse error" || (reason == "forced close" && cause == "") {
+		l.refuse("the client broke the protocol")
+	}
+	if client != nil {
+		client.leave()
+	}
+}
+
+// announce lets out the answer to the namespace connect. The library sends it
+// before it registers the client, and would close a client whose first event
+// comes in between.
+func (l *link) announce() {
+	l.mu.Lock()
+	conn := l.conn
+	l.mu.Unlock()
+	if conn == nil {
+		return
+	}
+	if t, ok := conn.Transport().(interface{ release() }); ok {
+		t.release()
+	}
+}
+
+// release gives back the session's place in the count of connections.
+func (l *link) release() {
+	l.mu.Lock()
+	admitted := l.admitted
+	l.admitted = false
+	l.mu.Unlock()
+	if admitted {
+		l.hub.admitted.Add(-1)
+	}
+}
+
+// refuse counts a malformed packet against its sender, once per session: the
+// session ends with it.
+func (l *link) refuse(reason string) {
+	l.mu.Lock()
+	counted := l.refused
+	l.refused = true
+	l.mu.Unlock()
+	if counted || l.probe.Load() {
+		return
+	}
+	l.hub.counters.errors.Add(1)
+	l.hub.refusals.log("malformed packet", "reason", reason, "client", l.remote())
+}
+
+// cut logs why a client that does not keep up is disconnected.
+func (l *link) cut(reason string) {
+	l.mu.Lock()
+	if l.cause == "" {
+		l.cause = reason
+	}
+	l.mu.Unlock()
+	l.hub.log.Warn("client cut off", "reason", reason, "client", l.remote())
+}
+
+// close ends the session for a reason of the hub's own, so that a stock client
+// reconnects: a WebSocket gets a close frame with the given code, an open poll is
+// answered with a close packet. It reports whether there was a session to close.
+func (l *link) close(cause string, code int) bool {
+	l.mu.Lock()
+	conn, over := l.conn, l.over
+	if l.cause == "" {
+		l.cause = cause
+	}
+	l.mu.Unlock()
+	if conn == nil || over {
+		return false
+	}
+	if t, ok := conn.Transport().(*webSocket); ok {
+		t.setCloseCode(code)
+	}
+	conn.Close(true)
+	return true
+}
+
+func (l *link) remote() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil {
+		return ""
+	}
+	return l.conn.RemoteAddress()
+}
+
+// settle waits until the events that were read so far are handled, so that a
+// client cannot queue more than it was allowed to send at once. It gives up when
+// the session ends or stop is closed.
+func (l *link) settle(stop <-chan struct{}) {
+	l.mu.Lock()
+	client := l.client
+	l.mu.Unlock()
+	if client == nil {
+		return
+	}
+	select {
+	case <-client.settled():
+	case <-l.ended:
+	case <-stop:
+	}
+}
+
+func (l *link) spawn(fn func()) { l.hub.tasks.spawn(fn) }
+
+// refusalLog logs refused input without letting a storm of it fill the log: the
+// first of an interval is logged, with the number that were left out before it.
+type refusalLog struct {
+	hub *Hub
+
+	mu      sync.Mutex
+	next    time.Time
+	skipped int
+}
+
+const refusalInterval = 10 * time.Second
+
+func (r *refusalLog) log(message string, args ...any) {
+	now := time.Now()
+	r.mu.Lock()
+	if now.Before(r.next) {
+		r.skipped++
+		r.mu.Unlock()
+		return
+	}
+	skipped := r.skipped
+	r.next, r.skipped = now.Add(refusalInterval), 0
+	r.mu.Unlock()
+	r.hub.log.Warn(message, append(args, "similar_before", skipped)...)
+}
+
+// first returns the first of the arguments an emitter hands over, or nil.
+func first(args []any) any {
+	if len(args) == 0 {
+		return nil
+	}
+	return args[0]
+}
+
+// sessionOf finds the link of a live session by its Engine.IO id.
+func (h *Hub) sessionOf(id string) *link {
+	if conn, ok := h.engine().Clients().Load(id); ok {
+		return linkOf(conn.Request().Context())
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package hub
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// countedListener counts the open connections of its clients, in a counter that
+// several listeners share, and hangs up on those beyond the limit.
+type countedListener struct {
+	net.Listener
+	open  *atomic.Int64
+	limit int64
+	all   *connections
+}
+
+func (l *countedListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.open.Add(1) > l.limit {
+			l.open.Add(-1)
+			_ = conn.Close()
+			continue
+		}
+		counted := &countedConn{Conn: conn, listener: l}
+		l.all.add(counted)
+		return counted, nil
+	}
+}
+
+// countedConn is one connection, counted until it is closed.
+type countedConn struct {
+	net.Conn
+	listener *countedListener
+	closed   atomic.Bool
+}
+
+func (c *countedConn) Close() error {
+	if c.closed.CompareAndSwap(false, true) {
+		c.listener.open.Add(-1)
+		c.listener.all.remove(c)
+	}
+	return c.Conn.Close()
+}
+
+// CloseWrite ends our half of the connection.
+func (c *countedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// connections are all that are open, so that none outlives Stop: http.Server
+// forgets those that became WebSockets.
+type connections struct {
+	mu   sync.Mutex
+	open map[*countedConn]struct{}
+}
+
+func (c *connections) add(conn *countedConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[conn] = struct{}{}
+}
+
+func (c *connections) remove(conn *countedConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, conn)
+}
+
+func (c *connections) closeAll() {
+	c.mu.Lock()
+	list := make([]*countedConn, 0, len(c.open))
+	for conn := range c.open {
+		list = append(list, conn)
+	}
+	c.mu.Unlock()
+	for _, conn := range list {
+		_ = conn.Close()
+	}
+}

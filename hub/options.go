@@ -1,0 +1,122 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/hashicorp/go-hclog"
+)
+
+// Defaults of Options, as the reference documents them.
+const (
+	DefaultHost           = "localhost"
+	DefaultPort           = 8765
+	DefaultEventHistory   = 10_000
+	DefaultMaxConnections = 10_000
+	DefaultPingInterval   = 25 * time.Second
+	DefaultPingTimeout    = 60 * time.Second
+	DefaultMaxPayload     = 1_000_000
+	DefaultDrain          = 250 * time.Millisecond
+)
+
+// Options of a Hub. A field that is zero takes the default named beside it;
+// ServerID and ServerVersion have none.
+type Options struct {
+	// ServerID names the service in everything clients see. Required.
+	ServerID string
+	// ServerVersion is the version clients choose servers by, x.y.z. Required.
+	ServerVersion string
+	// Generation counts the hub processes of one host, from 1.
+	Generation uint64
+	// HostPID and HostStartedAt are the supervisor's: uptime in answers is since
+	// HostStartedAt. Zero: this process, from New.
+	HostPID       int64
+	HostStartedAt time.Time
+	// Host is the name or address as configured, DefaultHost. Requests whose
+	// Host header names it are answered.
+	Host string
+	// Port is the configured port, 1 to 65535, DefaultPort. Nothing is bound by it.
+	Port int
+	// HostSocket is the path of the unix socket on which the supervisor answers
+	// read-only requests. Empty: those requests are answered with 503.
+	HostSocket string
+	// ProbeSecret marks the supervisor's own probe. Empty: there is no probe.
+	ProbeSecret string
+	// EventHistory is how many events are kept for get_history, DefaultEventHistory.
+	EventHistory int
+	// MaxConnections is how many clients may be connected at once,
+	// DefaultMaxConnections; lowered where the process may not open enough files.
+	MaxConnections int64
+	// PingInterval and PingTimeout are Engine.IO's, DefaultPingInterval and
+	// DefaultPingTimeout.
+	PingInterval time.Duration
+	PingTimeout  time.Duration
+	// MaxPayloadBytes bounds one message of a client, DefaultMaxPayload.
+	MaxPayloadBytes int64
+	// EnableCORS answers same-origin requests with CORS headers. Requests of
+	// another origin are refused either way.
+	EnableCORS bool
+	// Logger takes the hub's log. Nil: nothing is logged.
+	Logger hclog.Logger
+}
+
+// withDefaults fills what is zero and reports every field that is wrong.
+func (o Options) withDefaults(now time.Time) (Options, error) {
+	var wrong []error
+	complain := func(field string, got any, want string) {
+		wrong = append(wrong, fmt.Errorf("hub options: %s is %v; give %s", field, got, want))
+	}
+	if o.ServerID == "" {
+		complain("ServerID", `""`, "a name that is not empty")
+	}
+	if _, err := semver.StrictNewVersion(o.ServerVersion); err != nil {
+		complain("ServerVersion", fmt.Sprintf("%q", o.ServerVersion), "a version x.y.z")
+	}
+	if o.HostPID == 0 {
+		o.HostPID = int64(os.Getpid())
+	}
+	if o.HostStartedAt.IsZero() {
+		o.HostStartedAt = now
+	}
+	if o.Host == "" {
+		o.Host = DefaultHost
+	}
+	defaultTo(&o.Port, DefaultPort)
+	defaultTo(&o.EventHistory, DefaultEventHistory)
+	defaultTo(&o.MaxConnections, DefaultMaxConnections)
+	defaultTo(&o.PingInterval, DefaultPingInterval)
+	defaultTo(&o.PingTimeout, DefaultPingTimeout)
+	defaultTo(&o.MaxPayloadBytes, DefaultMaxPayload)
+	if o.Port < 1 || o.Port > 65535 {
+		complain("Port", o.Port, "1 to 65535")
+	}
+	if o.EventHistory < 1 {
+		complain("EventHistory", o.EventHistory, "at least 1")
+	}
+	if o.MaxConnections < 1 {
+		complain("MaxConnections", o.MaxConnections, "at least 1")
+	}
+	if o.PingInterval < time.Millisecond {
+		complain("PingInterval", o.PingInterval, "at least 1ms")
+	}
+	if o.PingTimeout < time.Millisecond {
+		complain("PingTimeout", o.PingTimeout, "at least 1ms")
+	}
+	if o.MaxPayloadBytes < 1024 {
+		complain("MaxPayloadBytes", o.MaxPayloadBytes, "at least 1024")
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	return o, errors.Join(wrong...)
+}
+
+func defaultTo[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

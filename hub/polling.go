@@ -1,0 +1,316 @@
+package hub
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
+	"github.com/zishang520/socket.io/servers/engine/v3/transports"
+	"github.com/zishang520/socket.io/v3/pkg/types"
+)
+
+// pollingTransport makes the hub's own long-polling transports.
+type pollingTransport struct{}
+
+func (*pollingTransport) Name() string          { return transports.POLLING }
+func (*pollingTransport) HandlesUpgrades() bool { return false }
+func (*pollingTransport) UpgradesTo() []string  { return []string{transports.WEBSOCKET} }
+
+func (*pollingTransport) New(ctx *types.HttpContext) transports.Transport {
+	p := &polling{
+		Transport: transports.MakeTransport(),
+		link:      linkOf(ctx.Context()),
+		answered:  make(chan struct{}),
+	}
+	p.Prototype(p)
+	p.Construct(ctx)
+	p.SetWritable(true) // for good: what waits, waits here, bounded
+	return p
+}
+
+// polling carries one session over HTTP long polling: GET requests that wait for
+// packets, POST requests that bring some. Against the library's own transport it
+// always answers a waiting poll before it ends, refuses payloads it cannot read,
+// bounds what waits for a client that does not poll, and hands that over when the
+// session upgrades. Responses are written to a recorder (see engine_http.go), so
+// no method blocks on the network. It starts a goroutine only to wait for the last
+// poll of a session that is being closed.
+type polling struct {
+	transports.Transport
+	link *link
+
+	mu       sync.Mutex
+	poll     *types.HttpContext // the GET that waits; nil: none
+	posting  bool               // a POST is being handled
+	queue    []*packet.Packet   // waits for the next poll
+	bytes    int                // data bytes in queue
+	held     bool               // the answer to a namespace connect waits for release
+	heir     *webSocket         // took over; nil: nobody did
+	closing  bool               // the next poll is the last
+	answered chan struct{}      // closed when a closing session has told its client
+}
+
+var _ transports.Transport = (*polling)(nil)
+
+func (p *polling) Name() string          { return transports.POLLING }
+func (p *polling) HandlesUpgrades() bool { return false }
+
+// OnRequest takes a request of the session. It does not wait for its answer.
+func (p *polling) OnRequest(ctx *types.HttpContext) {
+	if ctx.Method() == http.MethodPost {
+		p.onPost(ctx)
+		return
+	}
+	p.onPoll(ctx)
+}
+
+func (p *polling) onPoll(ctx *types.HttpContext) {
+	p.mu.Lock()
+	if p.poll != nil {
+		p.mu.Unlock()
+		p.OnError("two polls at once", nil)
+		respond(ctx, http.StatusBadRequest, "a poll of this session waits already")
+		return
+	}
+	p.poll = ctx
+	if (len(p.queue) > 0 && !p.held) || p.closing {
+		p.answerLocked()
+	}
+	waits := p.poll != nil
+	p.mu.Unlock()
+	if !waits {
+		return
+	}
+	gone := func(...any) { p.pollGone(ctx) }
+	_ = ctx.Once("close", gone)
+	if ctx.IsDone() { // perhaps before we listened
+		gone()
+	}
+}
+
+// pollGone ends the session when a poll was given up by its client.
+func (p *polling) pollGone(ctx *types.HttpContext) {
+	p.mu.Lock()
+	abandoned := p.poll == ctx
+	if abandoned {
+		p.poll = nil
+	}
+	p.mu.Unlock()
+	if abandoned {
+		p.OnError("the poll was given up", nil)
+	}
+}
+
+func (p *polling) onPost(ctx *types.HttpContext) {
+	p.mu.Lock()
+	busy := p.posting
+	p.posting = true
+	p.mu.Unlock()
+	if busy {
+		p.OnError("two posts at once", nil)
+		respond(ctx, http.StatusBadRequest, "a post of this session is being handled already")
+		return
+	}
+	status, text := p.receive(ctx)
+	p.mu.Lock()
+	p.posting = false
+	p.mu.Unlock()
+	respond(ctx, status, text)
+}
+
+// receive handles the packets of a POST and says how to answer it. The body is in
+// memory already and no larger than allowed.
+func (p *polling) receive(ctx *types.HttpContext) (status int, text string) {
+	data := types.NewStringBuffer(nil)
+	if _, err := data.ReadFrom(ctx.Request().Body); err != nil {
+		return http.StatusBadRequest, "the body cannot be read"
+	}
+	packets, err := p.Parser().DecodePayload(data)
+	if err != nil || len(packets) == 0 || ctx.Headers().Peek("Content-Type") == "application/octet-stream" {
+		p.link.refuse("a payload cannot be read")
+		p.OnError("malformed payload", err)
+		return http.StatusBadRequest, "the payload cannot be read"
+	}
+	for _, pk := range packets {
+		if pk.Type == packet.CLOSE {
+			p.OnClose()
+			break
+		}
+		p.OnPacket(pk)
+	}
+	p.link.settle(ctx.Done())
+	return http.StatusOK, "ok"
+}
+
+// Send queues packets, or answers the waiting poll with them; it never blocks. The
+// engine calls it with its flush lock held, so it must not report "ready".
+func (p *polling) Send(packets []*packet.Packet) {
+	p.mu.Lock()
+	if heir := p.heir; heir != nil {
+		p.mu.Unlock()
+		heir.Send(packets)
+		p.Emit("drain")
+		return
+	}
+	for _, pk := range packets {
+		p.queueLocked(pk)
+	}
+	if p.poll != nil && len(p.queue) > 0 && !p.held {
+		p.answerLocked()
+	}
+	p.mu.Unlock()
+	p.Emit("drain")
+}
+
+func (p *polling) queueLocked(pk *packet.Packet) {
+	// A noop only makes a waiting poll return, which is what an upgrade waits for.
+	if pk.Type == packet.NOOP && p.poll == nil {
+		return
+	}
+	size := 1
+	if data, ok := pk.Data.(types.BufferInterface); ok {
+		size += data.Len()
+		if pk.Type == packet.MESSAGE && isConnectAnswer(data) {
+			p.held = true
+		}
+	}
+	if p.bytes+size > queueBytes {
+		if !p.closing {
+			p.closing = true
+			p.link.cut("more than 8 MiB wait to be polled")
+			p.link.spawn(func() { p.OnError("slow consumer", nil) })
+		}
+		p.queue, p.bytes = nil, 0
+		return
+	}
+	p.queue = append(p.queue, pk)
+	p.bytes += size
+}
+
+// isConnectAnswer reports whether a Socket.IO packet answers the connect of the
+// default namespace.
+func isConnectAnswer(data types.BufferInterface) bool {
+	start, _ := data.Peek(len(connectAnswer) - 1)
+	return string(start) == string(connectAnswer[1:])
+}
+
+// release lets out the answer to a namespace connect and what follows it.
+func (p *polling) release() {
+	p.mu.Lock()
+	p.held = false
+	if p.poll != nil && len(p.queue) > 0 {
+		p.answerLocked()
+	}
+	heir := p.heir
+	p.mu.Unlock()
+	if heir != nil {
+		heir.release()
+	}
+}
+
+// bequeath hands what waits to the WebSocket that replaces this transport, and
+// everything that is sent here from now on.
+func (p *polling) bequeath(heir *webSocket) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.heir != nil {
+		return
+	}
+	p.heir = heir
+	heir.inherit(p.queue, p.held)
+	p.queue, p.bytes = nil, 0
+}
+
+// answerLocked answers the waiting poll with what waits, and with a close packet
+// when the session ends.
+func (p *polling) answerLocked() {
+	ctx := p.poll
+	p.poll = nil
+	packets := p.queue
+	p.queue, p.bytes = nil, 0
+	if p.closing {
+		packets = append(packets, &packet.Packet{Type: packet.CLOSE})
+		p.toldLocked()
+	}
+	payload, err := p.Parser().EncodePayload(packets)
+	if err != nil {
+		respond(ctx, http.StatusInternalServerError, "a packet cannot be encoded")
+		return
+	}
+	header := ctx.ResponseHeaders()
+	header.Set("Content-Type", "text/plain; charset=UTF-8")
+	header.Set("Content-Length", strconv.Itoa(payload.Len()))
+	header.Set("Cache-Control", "no-store")
+	_ = ctx.SetStatusCode(http.StatusOK)
+	_, _ = ctx.Write(payload.Bytes())
+}
+
+func (p *polling) toldLocked() {
+	select {
+	case <-p.answered:
+	default:
+		close(p.answered)
+	}
+}
+
+// DoClose answers the waiting poll with what waits and a close packet. When no
+// poll waits, one is about to come: the session is kept for it, for closeTimeout.
+// fn makes the engine forget the session.
+func (p *polling) DoClose(fn types.Callable) {
+	p.mu.Lock()
+	p.closing, p.held = true, false
+	if p.poll != nil {
+		p.answerLocked()
+	}
+	if fn == nil || p.heir != nil { // the session is gone or lives on elsewhere
+		p.toldLocked()
+	}
+	p.mu.Unlock()
+	finish := func() {
+		if fn != nil {
+			fn()
+		}
+		p.OnClose()
+	}
+	select {
+	case <-p.answered:
+		finish()
+		return
+	default:
+	}
+	p.link.spawn(func() {
+		timer := time.NewTimer(closeTimeout)
+		defer timer.Stop()
+		select {
+		case <-p.answered:
+		case <-p.link.ended:
+		case <-timer.C:
+		}
+		finish()
+	})
+}
+
+// OnClose reports the end of the session, after its client is told.
+func (p *polling) OnClose() {
+	p.mu.Lock()
+	p.closing = true
+	if p.poll != nil {
+		p.answerLocked()
+	}
+	p.toldLocked()
+	p.mu.Unlock()
+	p.Transport.OnClose()
+}
+
+// respond answers a request of Engine.IO with a short text.
+func respond(ctx *types.HttpContext, status int, text string) {
+	header := ctx.ResponseHeaders()
+	header.Set("Content-Type", "text/html") // what Engine.IO clients know
+	header.Set("Content-Length", strconv.Itoa(len(text)))
+	header.Set("Cache-Control", "no-store")
+	_ = ctx.SetStatusCode(status)
+	_, _ = io.WriteString(ctx, text)
+}
