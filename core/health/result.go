@@ -124,7 +124,8 @@ type Report struct {
 	Sequence uint64
 	Time     time.Time
 	Status   Status
-	// WithoutLoad is the overall status with load metrics left out.
+	// WithoutLoad is the overall status with load metrics left out, and checks
+	// that could not look: what is left is illness of the hub itself.
 	WithoutLoad Status
 	Results     []Result
 	// Duration of the round of checks that ended with this report.

@@ -236,6 +236,7 @@ func (m *Monitor) take(now time.Time, f round) (ask bool) {
 	for i, res := range f.results {
 		v := health.Verdict{Status: res.Status, Optional: f.checks[i].Optional, Metrics: res.Metrics}
 		verdicts[i] = v
+		v.Optional = true // what nobody could look at is no illness of the hub
 		v.Status, v.Metrics = res.WithoutLoad(), slices.DeleteFunc(slices.Clone(res.Metrics), func(m health.Metric) bool { return m.Load })
 		unloaded[i] = v
 		m.checks[i] = CheckState{Name: res.Check, Optional: f.checks[i].Optional, Timeout: f.checks[i].Timeout, Result: res}

@@ -84,7 +84,7 @@ func (m *Manager) judge(now time.Time, p Proposal, report health.Report, actions
 	case report.AllUnknown():
 		return Suppressed, RuleNothingKnown, "no checker could look, and what nobody saw is no reason to interrupt clients"
 	case report.WithoutLoad != health.Warning && report.WithoutLoad != health.Critical:
-		return Suppressed, RuleOnlyLoad, "only load is high: a busy hub that answers is not ill"
+		return Suppressed, RuleOnlyLoad, "only load is high or a checker cannot look: a hub that answers is not ill"
 	case p.Action == EmergencyStop && report.WithoutLoad != health.Critical:
 		return Suppressed, RuleNeedsCritical, "emergency_stop needs a critical report"
 	case !actions[state].Applicable:

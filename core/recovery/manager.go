@@ -120,7 +120,7 @@ func (m *Manager) Observe(now time.Time, r health.Report) Observation {
 		m.previous = r.Status
 	}
 	m.transitions = slices.DeleteFunc(m.transitions, func(t health.Transition) bool { return t.Time.Before(now.Add(-m.cfg.FailureWindow)) })
-	if r.Generation != m.generation {
+	if r.Generation != 0 && r.Generation != m.generation {
 		if m.generation != 0 { // another hub than before: what was counted was the old one's
 			m.settle(now)
 		}

@@ -545,7 +545,8 @@ type Report struct {
 	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Time     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
 	Status   Status                 `protobuf:"varint,3,opt,name=status,proto3,enum=upkeep.plugin.v1.Status" json:"status,omitempty"`
-	// The overall status with load metrics left out.
+	// The overall status with load metrics left out, and checks that could not
+	// look: what is left is illness of the hub itself.
 	StatusWithoutLoad Status `protobuf:"varint,4,opt,name=status_without_load,json=statusWithoutLoad,proto3,enum=upkeep.plugin.v1.Status" json:"status_without_load,omitempty"`
 	// In the history only checks that are not healthy are spelled out.
 	Results       []*Result `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`

@@ -1,0 +1,300 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/upkeephub/upkeep/core/problem"
+	"github.com/upkeephub/upkeep/internal/child"
+	"github.com/upkeephub/upkeep/internal/httpapi"
+	"github.com/upkeephub/upkeep/internal/hubproc"
+	"github.com/upkeephub/upkeep/internal/instance"
+	"github.com/upkeephub/upkeep/internal/pluginhost"
+	"github.com/upkeephub/upkeep/proto/handshake"
+	hubv1 "github.com/upkeephub/upkeep/proto/upkeep/hub/v1"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// identity makes this start's server id and the probe's secret.
+func identity() (serverID, secret string, err error) {
+	random := make([]byte, 4+32)
+	if _, err := rand.Read(random); err != nil {
+		return "", "", fmt.Errorf("no random numbers from the system: %w", err)
+	}
+	return "upkeep-" + hex.EncodeToString(random[:4]), hex.EncodeToString(random[4:]), nil
+}
+
+// checkPlugins refuses a plugin folder that cannot be meant, before anything is
+// opened. Single plugins that do not start are no reason to stay down.
+func (a *App) checkPlugins() error {
+	found, skipped, err := pluginhost.Discover(a.opts.Plugins)
+	if err != nil {
+		steps := []string{"name the folder that holds the plugins: host --plugins DIR"}
+		if h := hint(err); h != "" {
+			steps = append([]string{h}, steps...)
+		}
+		return &problem.Error{Code: problem.PluginsMissing, What: "the plugin folder " + a.opts.Plugins + " cannot be used", Why: err.Error(), Steps: steps, Err: err,
+			Context: map[string]any{"plugins": a.opts.Plugins}}
+	}
+	var missing []string
+	for name, p := range a.cfg.Plugins {
+		if p.Enabled && p.Required && !slices.ContainsFunc(found, func(c pluginhost.Candidate) bool { return c.Name == name }) {
+			why := "is not in the folder"
+			for _, s := range skipped {
+				if s.Name == name {
+					why = s.Reason
+				}
+			}
+			missing = append(missing, name+" "+why)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	slices.Sort(missing)
+	return &problem.Error{
+		Code: problem.PluginsMissing, What: "required plugins are missing", Why: strings.Join(missing, "\n"),
+		Steps:   []string{"put them into " + a.opts.Plugins + " (make build builds the bundled ones)", "or set plugins.NAME.required to false in the configuration"},
+		Context: map[string]any{"plugins": a.opts.Plugins, "missing": missing},
+	}
+}
+
+// hint is the next step that an error carries, if any.
+func hint(err error) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	return ""
+}
+
+func (a *App) takeInstance() error {
+	dir, err := instance.Resolve(a.opts.StateDir, os.Getenv, a.cfg.Server.Port)
+	if err != nil {
+		return err
+	}
+	a.instance, err = instance.Open(dir, instance.Options{Logger: a.log.Named("instance"), Port: a.cfg.Server.Port})
+	if err != nil {
+		return err
+	}
+	a.onStop("state directory", a.instance.Close)
+	for _, l := range a.instance.Leftovers() {
+		a.log.Info("an earlier host left its PID file behind", "path", l.Path, "state", string(l.Status), "reasons", strings.Join(l.Reasons, "; "))
+	}
+	return nil
+}
+
+// sweep ends what a killed host's children left running.
+func (a *App) sweep() error {
+	ended, err := child.Sweep(context.Background(), handshake.ChildMarkerEnv, a.instance.Dir())
+	if err != nil {
+		a.log.Warn("cannot look for processes of an earlier host", "error", err)
+	}
+	for _, p := range ended {
+		a.log.Warn("ended a process that an earlier host left behind", "pid", p.PID, "command", p.Command, "gone", p.Gone)
+	}
+	return nil
+}
+
+func (a *App) listen() (err error) {
+	host, port := a.cfg.Server.Host, a.cfg.Server.Port
+	a.listeners, err = hubproc.Listen(host, port)
+	var taken *hubproc.InUseError
+	switch {
+	case errors.As(err, &taken):
+		return portConflict(taken.Addr, port, err, "serve on another port: host --port "+strconv.Itoa(nextPort(port)))
+	case err != nil:
+		return &problem.Error{
+			Code: problem.ListenFailed, What: fmt.Sprintf("cannot listen on %s", net.JoinHostPort(host, strconv.Itoa(port))), Err: err,
+			Steps:   []string{"give a name or address of this machine: host --host localhost", "ports below 1024 need special rights: choose a higher one with --port"},
+			Context: map[string]any{"host": host, "port": port},
+		}
+	}
+	a.onStop("public listeners", a.listeners.Close)
+	return nil
+}
+
+// nextPort is a port to propose: not among those that existing clients probe.
+func nextPort(port int) int {
+	if port >= 8765 && port <= 8769 {
+		return 8770
+	}
+	return min(port+1, 65535)
+}
+
+func portConflict(addr string, port int, err error, other string) error {
+	steps := []string{other}
+	switch runtime.GOOS {
+	case "windows":
+		steps = append(steps, fmt.Sprintf("find out who listens there: netstat -ano | findstr %d", port))
+	case "darwin":
+		steps = append(steps, fmt.Sprintf("find out who listens there: lsof -i :%d", port))
+	default:
+		steps = append(steps, fmt.Sprintf("find out who listens there: ss -tulpn | grep %d (or lsof -i :%d)", port, port))
+	}
+	return &problem.Error{
+		Code: problem.PortConflict, What: fmt.Sprintf("%s is taken: another process listens there", addr), Err: err, Steps: steps,
+		Context: map[string]any{"port": port, "host": addr},
+	}
+}
+
+// listenAdmin binds the admin listener. The default address gives way when it is
+// taken; one that was set by hand does not.
+func (a *App) listenAdmin() error {
+	switch a.opts.Admin {
+	case AdminOff:
+		return nil
+	case "":
+		addr := "127.0.0.1:0"
+		if port := a.listeners.Port() + 10000; port <= 65535 {
+			addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		}
+		l, err := listenTCP(addr)
+		if err != nil {
+			a.log.Warn("the default admin address is taken, using a free port instead", "address", addr)
+			l, err = listenTCP("127.0.0.1:0")
+		}
+		if err != nil {
+			return fmt.Errorf("listen for admin requests: %w", err)
+		}
+		a.admin = l
+	default:
+		l, err := listenTCP(a.opts.Admin)
+		if err != nil {
+			_, port, _ := net.SplitHostPort(a.opts.Admin)
+			n, _ := strconv.Atoi(port)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				return portConflict(a.opts.Admin, n, err, "choose another address: host --admin 127.0.0.1:0 (or off)")
+			}
+			return &problem.Error{Code: problem.ListenFailed, What: "cannot listen on the admin address " + a.opts.Admin, Err: err,
+				Steps: []string{"give a loopback address of this machine: host --admin 127.0.0.1:18765"}, Context: map[string]any{"admin": a.opts.Admin}}
+		}
+		a.admin = l
+	}
+	a.onStop("admin listener", ignoreClosed(a.admin.Close))
+	return nil
+}
+
+// listenTCP binds an address, but never on the ports that existing clients probe
+// for hubs when the kernel chooses.
+func listenTCP(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+
+func ignoreClosed(do func() error) func() error {
+	return func() error {
+		if err := do(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+// listenPrivate binds the socket on which the hub asks for the read-only answers.
+func (a *App) listenPrivate() error {
+	path := filepath.Join(a.instance.SocketDir(), "hub.sock")
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return &problem.Error{Code: problem.StateDirUnusable, What: "cannot replace the socket " + path, Err: err,
+			Steps: []string{"give the state directory to this user, or choose another one with --state-dir"}}
+	}
+	l, err := net.Listen("unix", path)
+	if err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err != nil {
+		return &problem.Error{Code: problem.StateDirUnusable, What: "cannot make the socket " + path, Err: err,
+			Steps: []string{"choose another state directory with --state-dir"}}
+	}
+	a.private = l
+	a.onStop("private listener", ignoreClosed(l.Close))
+	return nil
+}
+
+func (a *App) writePID() error {
+	return a.instance.WritePID(instance.Info{
+		ServerID: a.serverID, ServerVersion: Version, Host: a.cfg.Server.Host, Port: a.listeners.Port(),
+		StartTime: a.started, Admin: a.adminAddress(),
+	})
+}
+
+func (a *App) adminAddress() string {
+	if a.admin == nil {
+		return ""
+	}
+	return a.admin.Addr().String()
+}
+
+func (a *App) wirePlugins() (err error) {
+	opts := pluginhost.DefaultOptions()
+	opts.Dir = a.opts.Plugins
+	opts.RuntimeDir = filepath.Join(a.instance.SocketDir(), "plugins")
+	opts.Log = a.log.Named("plugin")
+	opts.Marker = handshake.ChildMarkerEnv + "=" + child.NewMarker(a.instance.Dir()).String()
+	opts.Settings = map[string]pluginhost.Settings{}
+	for name, p := range a.cfg.Plugins {
+		opts.Settings[name] = pluginhost.Settings{Enabled: &p.Enabled, Config: p.Config}
+	}
+	opts.Thresholds = a.cfg.HealthMonitoring.Thresholds
+	if g := a.cfg.Recovery.Strategy.Settings; g != nil {
+		opts.StrategyConfig = map[string]any{
+			"warning_threshold": float64(g.WarningThreshold), "critical_threshold": float64(g.CriticalThreshold),
+			"failure_window_seconds": g.FailureWindow.Duration().Seconds(),
+		}
+	}
+	opts.Events = a.pluginEvent
+	opts.OnWatch = func(string, pluginhost.CheckOutput) { a.wake() }
+	opts.WatchInput = func(string) pluginhost.CheckInput { return a.checkInput(time.Now()) }
+	opts.Statistics = a.statistics
+	a.plugins, err = pluginhost.New(opts)
+	return err
+}
+
+func (a *App) wireHub() (err error) {
+	opts := hubproc.DefaultOptions()
+	opts.Listeners = a.listeners
+	opts.Log = a.log.Named("hub")
+	opts.StateDir = a.instance.Dir()
+	opts.Events = a.hubEvent
+	opts.Settings = &hubv1.Settings{
+		ServerId: a.serverID, ServerVersion: Version, HostPid: int64(os.Getpid()), HostStartedAt: timestamppb.New(a.started),
+		Host: a.cfg.Server.Host, Port: int32(a.listeners.Port()), HostSocket: a.private.Addr().String(), ProbeSecret: a.secret,
+		EventHistory: int32(a.cfg.Events.History), MaxConnections: int64(a.cfg.Limits.MaxConnections),
+		PingInterval: durationpb.New(25 * time.Second), PingTimeout: durationpb.New(60 * time.Second), MaxPayloadBytes: 1_000_000,
+		EnableCors: a.cfg.Server.EnableCORS,
+	}
+	a.keeper, err = hubproc.New(opts)
+	return err
+}
+
+func (a *App) wireAPI() error {
+	source := httpapi.SourceFunc(a.Snapshot)
+	log := a.log.Named("http")
+	a.api = apiServer(httpapi.Handler(source, httpapi.Options{Logger: log}), log)
+	if a.admin != nil {
+		a.adminAPI = apiServer(httpapi.Handler(source, httpapi.Options{Logger: log, CheckHost: true}), log)
+	}
+	return nil
+}
+
+func apiServer(h http.Handler, log hclog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
+		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10,
+		ErrorLog: log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+	}
+}
