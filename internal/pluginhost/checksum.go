@@ -1,0 +1,85 @@
+package pluginhost
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// fileIdentity tells whether a file may have changed since it was last read.
+type fileIdentity struct {
+	device, inode     uint64
+	size              int64
+	modified, changed time.Time
+}
+
+// pin remembers the content of a plugin's file from its first start on, so
+// that what is exchanged under a running host is not picked up by a restart.
+type pin struct {
+	sum  string // as found at the first start, or as configured
+	last fileIdentity
+}
+
+// errChanged: the file is not the one that was started first.
+var errChanged = errors.New("its file has changed since host started it")
+
+// verify checks before each start that the candidate may still be run. It
+// looks again at owner, permissions and links, and reads the file when it is
+// new or may have changed. want is the configured SHA-256 or empty.
+func (p *pin) verify(c Candidate, want string) error {
+	if c.file == "" {
+		return nil
+	}
+	refuse := func(err error, remedy string) error { return &LaunchError{Plugin: c.Name, Err: err, Remedy: remedy} }
+	path, refusal := inside(c.root, c.file)
+	if refusal == nil && path != c.file {
+		refusal = &distrust{"its file was replaced by a link", "restart host after the change"}
+	}
+	for _, place := range []string{c.root, c.Folder, c.file} {
+		if refusal != nil {
+			break
+		}
+		info, err := os.Stat(place)
+		if err != nil {
+			return refuse(err, "put the plugin back, then release it")
+		}
+		_, refusal = trust(place, info)
+	}
+	if refusal != nil {
+		return refuse(errors.New(refusal.reason), refusal.remedy)
+	}
+	file, err := os.Open(c.file)
+	if err != nil {
+		return refuse(err, "let the user that runs host read it")
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return refuse(err, "let the user that runs host read it")
+	}
+	if !info.Mode().IsRegular() {
+		return refuse(errors.New("its file is no regular file any more"), "put the plugin back, then release it")
+	}
+	id := identity(info)
+	if p.sum != "" && id == p.last {
+		return nil
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return refuse(err, "let the user that runs host read it")
+	}
+	sum := hex.EncodeToString(hash.Sum(nil))
+	switch {
+	case want != "" && sum != want:
+		return refuse(fmt.Errorf("its SHA-256 is %s, but %s is configured", sum, want),
+			"install the file that was meant, or correct sha256")
+	case p.sum != "" && sum != p.sum:
+		return refuse(errChanged, "release the plugin or restart host to run the new file")
+	}
+	p.sum, p.last = sum, id
+	return nil
+}

@@ -1,0 +1,151 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/upkeephub/upkeep/internal/child"
+)
+
+// What callers branch on. A *CallError or *LaunchError wraps one of these.
+var (
+	// ErrDown: the plugin is not running, so it could not be asked.
+	ErrDown = errors.New("the plugin is not running")
+	// ErrExited: the plugin's process ended while it was asked.
+	ErrExited = errors.New("the plugin's process ended")
+	// ErrTimeout: the plugin did not answer before the deadline.
+	ErrTimeout = errors.New("no answer before the deadline")
+	// ErrTooLarge: the answer exceeds the limit on messages.
+	ErrTooLarge = errors.New("the answer is too large")
+	// ErrNotOffered: the plugin has no such service.
+	ErrNotOffered = errors.New("the plugin does not offer this")
+	// ErrUnknownPlugin: no plugin has that name.
+	ErrUnknownPlugin = errors.New("no such plugin")
+)
+
+// LaunchError says which plugin did not start and what the operator can do.
+type LaunchError struct {
+	Plugin string // name in the plugin directory
+	Err    error
+	Remedy string // one imperative sentence
+
+	// again: starting once more may help; otherwise the plugin is refused.
+	again bool
+	// ours: the host lacked something, the plugin is not to blame.
+	ours bool
+}
+
+func (e *LaunchError) Error() string { return fmt.Sprintf("launch plugin %q: %v", e.Plugin, e.Err) }
+
+// Unwrap gives the cause.
+func (e *LaunchError) Unwrap() error { return e.Err }
+
+// Hint is one imperative sentence for the operator.
+func (e *LaunchError) Hint() string { return e.Remedy }
+
+// ExitError says how a running plugin came to its end.
+type ExitError struct {
+	Plugin string
+	// Reason is why host ended it; empty when it ended by itself.
+	Reason string
+	// Exit is a phrase like "exit status 2 after 3s".
+	Exit string
+	// Tail has the last lines of standard error, oldest first.
+	Tail []string
+
+	killed bool // by somebody else's SIGKILL
+}
+
+func (e *ExitError) Error() string {
+	text := fmt.Sprintf("plugin %q ended: %s", e.Plugin, e.Exit)
+	if e.Reason != "" {
+		text = fmt.Sprintf("plugin %q was ended by host: %s", e.Plugin, e.Reason)
+	}
+	return text + lastWords(e.Tail)
+}
+
+// Is makes every ExitError an ErrExited.
+func (e *ExitError) Is(target error) bool { return target == ErrExited }
+
+// Hint is one imperative sentence for the operator.
+func (e *ExitError) Hint() string {
+	switch {
+	case e.Reason != "":
+		return "find out what the plugin waits for; a check must return before its deadline"
+	case e.killed:
+		return "find out who sent it SIGKILL: a person, or the kernel for want of memory (dmesg)"
+	}
+	return "mend what its last words on standard error name"
+}
+
+func newExitError(plugin, reason string, exit child.Exit) *ExitError {
+	return &ExitError{
+		Plugin: plugin, Reason: reason, Exit: exit.String(), Tail: exit.Tail,
+		killed: reason == "" && exit.Signal == syscall.SIGKILL,
+	}
+}
+
+// lastWords is the end of a sentence that quotes the last line of stderr that
+// says what happened.
+func lastWords(tail []string) string {
+	for _, line := range tail { // a Go panic names itself above its stack
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			return "; last words: " + cleanText(line, 400)
+		}
+	}
+	if len(tail) == 0 {
+		return "; it wrote nothing to standard error"
+	}
+	return "; last words: " + cleanText(tail[len(tail)-1], 400)
+}
+
+// CallError says which plugin could not be asked, and why.
+type CallError struct {
+	Plugin string
+	// Call is what was asked: "check", "decide", "execute", "watch".
+	Call   string
+	Err    error
+	Remedy string
+}
+
+func (e *CallError) Error() string { return fmt.Sprintf("plugin %q: %s: %v", e.Plugin, e.Call, e.Err) }
+
+// Unwrap gives the cause.
+func (e *CallError) Unwrap() error { return e.Err }
+
+// Hint is one imperative sentence for the operator; it may be empty.
+func (e *CallError) Hint() string { return e.Remedy }
+
+// fromStatus translates what gRPC says into words and sentinels. It is the only
+// place that knows gRPC's codes.
+func fromStatus(err error) (cause error, remedy string) {
+	st, ok := status.FromError(err)
+	if !ok {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return ErrTimeout, "see whether the plugin hangs; raise its timeout if it needs longer"
+		}
+		return err, ""
+	}
+	text := cleanText(st.Message(), maxText)
+	switch st.Code() {
+	case codes.DeadlineExceeded:
+		return ErrTimeout, "see whether the plugin hangs; raise its timeout if it needs longer"
+	case codes.Canceled:
+		return context.Canceled, ""
+	case codes.ResourceExhausted:
+		if strings.Contains(text, "larger than max") {
+			return fmt.Errorf("%w: the limit is %d MiB", ErrTooLarge, maxMessageBytes>>20), "make the plugin return less"
+		}
+	case codes.Unimplemented:
+		return fmt.Errorf("%w (%s)", ErrNotOffered, text), "remove the kind from its Describe, or register the service"
+	case codes.Unavailable:
+		return fmt.Errorf("its connection broke: %s", text), "see whether the plugin still serves on its socket"
+	}
+	return fmt.Errorf("%s (%s)", text, st.Code()), "mend what the plugin's message names"
+}

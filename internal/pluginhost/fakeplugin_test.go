@@ -1,0 +1,269 @@
+package pluginhost
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/upkeephub/upkeep/proto/handshake"
+	pluginv1 "github.com/upkeephub/upkeep/proto/upkeep/plugin/v1"
+)
+
+// fakePlugin is a plugin over proto and go-plugin alone, so that it can
+// misbehave in every way. How it starts is its mode; how a check goes is said
+// by the check's id, so that one process can be good and then bad.
+type fakePlugin struct {
+	pluginv1.UnimplementedPluginServiceServer
+	pluginv1.UnimplementedCheckerServiceServer
+	pluginv1.UnimplementedRecoveryServiceServer
+	goplugin.NetRPCUnsupportedPlugin
+
+	name, mode string
+	config     *structpb.Struct
+}
+
+func (p *fakePlugin) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
+	if p.mode == "no-service" {
+		return nil
+	}
+	pluginv1.RegisterPluginServiceServer(s, p)
+	pluginv1.RegisterCheckerServiceServer(s, p)
+	pluginv1.RegisterRecoveryServiceServer(s, p)
+	return nil
+}
+
+func (p *fakePlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, errors.New("a plugin is no client")
+}
+
+const fakeSchema = `{"$schema":"https://json-schema.org/draft/2020-12/schema","$ref":"#/$defs/c","$defs":{"c":{"type":"object","properties":{
+	"word":{"type":"string"},"warning_threshold":{"type":"integer"},
+	"thresholds":{"$ref":"#/$defs/t"}}},"t":{"type":"object","properties":{"cpu_percent":{"type":"number"}}}}}`
+
+func bePlugin(mode string) {
+	name := filepath.Base(os.Args[0])
+	p := &fakePlugin{name: name, mode: mode}
+	cookie := goplugin.HandshakeConfig{MagicCookieKey: handshake.CookieKey, MagicCookieValue: handshake.CookieValue}
+	version := handshake.ProtocolVersion
+	switch mode {
+	case "silent":
+		select {}
+	case "garbage":
+		fmt.Println("Welcome to my plugin!\x1b[31m")
+		select {}
+	case "long-line":
+		fmt.Print(strings.Repeat("x", 200<<10))
+		select {}
+	case "exits":
+		fmt.Fprintln(os.Stderr, "cannot find my licence")
+		os.Exit(7)
+	case "panics":
+		panic("nothing works")
+	case "closes-stdout":
+		os.Stdout.Close()
+		select {}
+	case "wrong-core":
+		fmt.Println("9|1|unix|/nowhere|grpc|")
+		select {}
+	case "netrpc":
+		fmt.Println("1|1|unix|/nowhere|netrpc|")
+		select {}
+	case "far-away":
+		fmt.Println("1|1|tcp|192.0.2.1:80|grpc|")
+		select {}
+	case "nobody-listens":
+		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/none|grpc|")
+		select {}
+	case "silent-socket":
+		l, err := net.Listen("unix", os.Getenv("PLUGIN_UNIX_SOCKET_DIR")+"/s")
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println("1|1|unix|" + l.Addr().String() + "|grpc|")
+		for {
+			if _, err := l.Accept(); err != nil {
+				panic(err)
+			}
+		}
+	case "dies-after-handshake":
+		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/none|grpc|")
+		fmt.Fprintln(os.Stderr, "that was all")
+		os.Exit(4)
+	case "wrong-cookie":
+		cookie.MagicCookieValue = "another host's"
+	case "wrong-version":
+		version = handshake.ProtocolVersion + 1
+	case "slow-start":
+		<-time.After(400 * time.Millisecond)
+	case "stubborn":
+		signal.Ignore(syscall.SIGTERM)
+	}
+	goplugin.Serve(&goplugin.ServeConfig{
+		HandshakeConfig:  cookie,
+		VersionedPlugins: map[int]goplugin.PluginSet{version: {handshake.PluginKey: p}},
+		Logger:           hclog.NewNullLogger(),
+		GRPCServer: func(o []grpc.ServerOption) *grpc.Server {
+			return grpc.NewServer(append(o, grpc.MaxSendMsgSize(math.MaxInt32))...)
+		},
+	})
+	if mode == "stubborn" {
+		select {}
+	}
+}
+
+func (p *fakePlugin) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
+	d := &pluginv1.DescribeResponse{
+		Name: p.name, Version: "1.2.3", Kinds: []pluginv1.Kind{pluginv1.Kind_KIND_CHECKER}, ConfigSchema: fakeSchema,
+		CheckName: p.name + "_check", Metrics: []*pluginv1.MetricDescriptor{{Name: "clients", Load: true}},
+	}
+	switch p.mode {
+	case "wrong-name":
+		d.Name = "somebody"
+	case "no-kind":
+		d.Kinds = []pluginv1.Kind{77}
+	case "bad-schema":
+		d.ConfigSchema = `{"type": 12}`
+	case "schema-not-json":
+		d.ConfigSchema = "word: string"
+	case "curious-schema":
+		d.ConfigSchema = `{"$ref":"file:///etc/passwd"}`
+	case "no-schema":
+		d.ConfigSchema = ""
+	case "same-check", "slow-start":
+		d.CheckName = "shared"
+	case "watch":
+		d.Capabilities = []string{"watch", "fly"}
+	case "strategy":
+		d.Kinds = []pluginv1.Kind{pluginv1.Kind_KIND_RECOVERY}
+		d.Actions = []*pluginv1.ActionDescriptor{{Name: "flush_cache"}}
+	case "panics-in-describe":
+		panic("who am I?")
+	case "hangs-in-describe":
+		select {}
+	}
+	return d, nil
+}
+
+func (p *fakePlugin) Validate(_ context.Context, r *pluginv1.ValidateRequest) (*pluginv1.ValidateResponse, error) {
+	if p.mode == "no-schema" {
+		return nil, status.Error(codes.Unimplemented, "nothing to configure")
+	}
+	var found []*pluginv1.Diagnostic
+	if r.GetConfig().GetFields()["word"].GetStringValue() == "bad" {
+		found = []*pluginv1.Diagnostic{
+			{Severity: pluginv1.Severity_SEVERITY_ERROR, Path: "word", Summary: "the word is bad", Detail: "want a good one"},
+			{Severity: pluginv1.Severity_SEVERITY_WARNING, Summary: "and it is short"},
+		}
+	}
+	return &pluginv1.ValidateResponse{Diagnostics: found}, nil
+}
+
+func (p *fakePlugin) Configure(_ context.Context, r *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
+	p.config = r.GetConfig()
+	return &pluginv1.ConfigureResponse{}, nil
+}
+
+func (p *fakePlugin) Shutdown(context.Context, *pluginv1.ShutdownRequest) (*pluginv1.ShutdownResponse, error) {
+	if p.mode == "stubborn" {
+		select {}
+	}
+	return &pluginv1.ShutdownResponse{}, nil
+}
+
+func (p *fakePlugin) Check(ctx context.Context, r *pluginv1.CheckRequest) (*pluginv1.CheckResponse, error) {
+	good := &pluginv1.CheckResponse{
+		Status: pluginv1.Status_STATUS_HEALTHY, Message: "all is well",
+		Metrics:  []*pluginv1.Metric{{Name: "clients", Value: &pluginv1.Metric_Number{Number: 3}, Status: pluginv1.Status_STATUS_HEALTHY}},
+		Counters: map[string]float64{"looks": 1},
+	}
+	switch r.GetCheckId() {
+	case "panic":
+		panic("division by zero")
+	case "exit":
+		fmt.Fprintln(os.Stderr, "I am leaving")
+		os.Exit(3)
+	case "stop":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	case "hang":
+		select {} // and ignore ctx
+	case "error":
+		return nil, status.Error(codes.FailedPrecondition, "the disk\nis gone")
+	case "huge":
+		good.Message = strings.Repeat("x", 100<<20)
+	case "nan":
+		good.Metrics = append(good.Metrics, &pluginv1.Metric{Name: "ratio", Value: &pluginv1.Metric_Number{Number: math.NaN()}, Status: pluginv1.Status_STATUS_HEALTHY})
+	case "fork":
+		child := exec.Command("sleep", "300")
+		child.Stdout, child.Stderr = os.Stdout, os.Stderr
+		if err := child.Start(); err != nil {
+			return nil, err
+		}
+		good.Message = strconv.Itoa(child.Process.Pid)
+	case "log":
+		fmt.Fprintln(os.Stderr, `{"@level":"warn","@message":"disk \u001b[31mfull","@timestamp":"2030-01-02T03:04:05.000000Z","free":7,"path":"/var","nested":{"a":[1]}}`)
+		fmt.Fprintln(os.Stderr, `{"@message":1,"@level":{},"@timestamp":[]}`)
+		fmt.Fprintln(os.Stderr, "[ERROR] plain \xff text")
+		fmt.Fprintln(os.Stderr, "end of the log")
+	case "print":
+		fmt.Println("printed through go-plugin")
+	case "flood":
+		line := []byte(strings.Repeat("y", 99) + "\n")
+		for range 1_000_000 {
+			if _, err := os.Stderr.Write(line); err != nil {
+				return nil, err
+			}
+		}
+	case "env":
+		good.Message = strings.Join(os.Environ(), "\n")[:min(4000, len(strings.Join(os.Environ(), "\n")))]
+	case "config":
+		text, err := json.Marshal(p.config.AsMap())
+		if err != nil {
+			return nil, err
+		}
+		good.Message = string(text)
+	}
+	return good, nil
+}
+
+func (p *fakePlugin) Watch(r *pluginv1.WatchRequest, stream grpc.ServerStreamingServer[pluginv1.WatchResponse]) error {
+	return stream.Send(&pluginv1.WatchResponse{Check: &pluginv1.CheckResponse{
+		Status: pluginv1.Status_STATUS_WARNING, Message: "seen on port " + strconv.Itoa(int(r.GetCheck().GetTarget().GetPort())),
+	}})
+}
+
+func (p *fakePlugin) Decide(_ context.Context, r *pluginv1.DecideRequest) (*pluginv1.DecideResponse, error) {
+	switch r.GetIncident().GetId() {
+	case "inc-empty":
+		return &pluginv1.DecideResponse{}, nil
+	case "inc-nonsense":
+		return &pluginv1.DecideResponse{Action: "rm -rf /"}, nil
+	}
+	return &pluginv1.DecideResponse{
+		Action: "restart_service", Rule: "ladder", Reason: fmt.Sprintf("%d reports, %d clients", len(r.GetHistory()), r.GetStatistics().GetConnectedClients()),
+	}, nil
+}
+
+func (p *fakePlugin) Execute(_ context.Context, r *pluginv1.ExecuteRequest) (*pluginv1.ExecuteResponse, error) {
+	if r.GetDeadline() == nil {
+		return nil, status.Error(codes.InvalidArgument, "no deadline")
+	}
+	return &pluginv1.ExecuteResponse{Message: "did " + r.GetAction() + " for " + r.GetIdempotencyKey()}, nil
+}

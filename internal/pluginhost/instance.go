@@ -1,0 +1,354 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Instance is one plugin with its process, which comes and goes. All exported
+// methods may be called from any goroutine at any time.
+type Instance struct {
+	name      string
+	order     int // among the plugins of the host; the lower one wins a name
+	candidate Candidate
+	opts      *Options
+	layers    configLayers
+	wantSum   string
+	log       hclog.Logger
+	checks    *checkNames
+
+	// Owned by run.
+	pin      pin
+	restarts restarts
+
+	released chan struct{} // holds one; sent by Release, received by run; a second one is dropped
+	settled  sync.Once     // the first start has succeeded or failed
+	first    func()        // called once by settled
+
+	mu       sync.Mutex
+	snapshot Snapshot
+	session  *session // nil unless Running
+	evicted  string   // why its check's name was taken away; read by run
+}
+
+func newInstance(order int, c Candidate, o *Options, checks *checkNames, first func()) *Instance {
+	settings := o.Settings[c.Name]
+	i := &Instance{
+		name: c.Name, order: order, candidate: c, opts: o, checks: checks, first: first,
+		log: o.Log.Named("plugin").With("plugin", c.Name), wantSum: c.SHA256,
+		layers:   configLayers{manifest: c.Config, thresholds: o.Thresholds, strategy: o.StrategyConfig, settings: settings.Config},
+		restarts: restarts{policy: o.Restart}, released: make(chan struct{}, 1),
+		snapshot: Snapshot{Name: c.Name, Path: c.Path, Description: c.Description, State: Stopped, Warnings: c.Warnings},
+	}
+	if settings.SHA256 != "" {
+		i.wantSum = settings.SHA256
+	}
+	return i
+}
+
+// Name of the plugin: that of its folder or file.
+func (i *Instance) Name() string { return i.name }
+
+// Snapshot is the plugin as it is now. It never blocks for long.
+func (i *Instance) Snapshot() Snapshot {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.copyLocked()
+}
+
+func (i *Instance) copyLocked() Snapshot {
+	s := i.snapshot
+	s.StderrTail = slices.Clone(s.StderrTail)
+	s.Warnings = slices.Clone(s.Warnings)
+	s.Info.Kinds = slices.Clone(s.Info.Kinds)
+	s.Info.Capabilities = slices.Clone(s.Info.Capabilities)
+	s.Info.Metrics = slices.Clone(s.Info.Metrics)
+	s.Info.Actions = slices.Clone(s.Info.Actions)
+	return s
+}
+
+// CheckName is where the checker's results appear; empty for a plugin that is
+// no checker, or has not yet said so.
+func (i *Instance) CheckName() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.snapshot.Info.CheckName
+}
+
+// current gives the running process, or nil and why there is none.
+func (i *Instance) current() (*session, Snapshot) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.session != nil {
+		return i.session, Snapshot{}
+	}
+	return nil, i.copyLocked()
+}
+
+// Release starts a plugin at once that is quarantined, refused or waiting for
+// its next start. Its crashes are forgotten, and its file may have changed. In
+// any other state it does nothing.
+func (i *Instance) Release() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch i.snapshot.State {
+	case Quarantined, Refused, Backoff:
+		select {
+		case i.released <- struct{}{}:
+		default: // already released, and not yet started
+		}
+	}
+}
+
+// run keeps the plugin alive until ctx ends and returns once nothing is left of
+// its process.
+func (i *Instance) run(ctx context.Context) {
+	defer i.change(Stopped, Event{})
+	for ctx.Err() == nil {
+		i.change(Starting, Event{})
+		began := time.Now()
+		s, err := i.launch(ctx)
+		if err == nil {
+			began, err = s.ready, i.serve(ctx, s)
+		}
+		if ctx.Err() != nil {
+			return // asked to stop: our own context decides that, not err
+		}
+		i.recover(ctx, began, err)
+	}
+}
+
+// recover waits for the time of the next start: after a pause, or when the
+// plugin is released, or not before ctx ends.
+func (i *Instance) recover(ctx context.Context, began time.Time, err error) {
+	var launch *LaunchError
+	state, pause := Backoff, time.Duration(0)
+	if reason := i.takeEviction(); reason != "" {
+		err = &LaunchError{Plugin: i.name, Err: errors.New(reason), Remedy: "remove one of the two plugins, or give it another check_name"}
+	}
+	switch isLaunch := errors.As(err, &launch); {
+	case isLaunch && launch.ours:
+		pause = i.restarts.hindered(time.Now(), began)
+	case isLaunch && !launch.again:
+		state = Refused
+	default:
+		var quarantine bool
+		if pause, quarantine = i.restarts.exited(time.Now(), began); quarantine {
+			state = Quarantined
+		}
+	}
+	var due <-chan time.Time
+	if state == Backoff {
+		pause = jitter(pause, rand.Float64())
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		due = timer.C
+	}
+	i.fell(state, err, pause)
+	select {
+	case <-ctx.Done():
+	case <-due:
+	case <-i.released:
+		i.restarts.forgive()
+		i.pin = pin{}
+	}
+}
+
+// serve watches a process until it ends, which is the error, or until ctx ends;
+// then it ends the process within StopTimeout.
+func (i *Instance) serve(ctx context.Context, s *session) error {
+	s.ready = time.Now()
+	i.attach(s)
+	defer i.detach()
+	var watching sync.WaitGroup
+	if s.info.Is(Checker) && s.info.Can(watchCapability) && i.opts.OnWatch != nil {
+		watching.Go(func() { i.watch(ctx, s) })
+	}
+	defer watching.Wait()
+
+	var health healthCount
+	next := i.opts.HealthInterval
+	timer := time.NewTimer(next)
+	defer timer.Stop()
+	for {
+		due := time.Now().Add(next)
+		select {
+		case <-ctx.Done():
+			i.detach()
+			s.shutdown(i.opts.StopTimeout)
+			return nil
+		case <-s.ctx.Done():
+			i.detach()
+			s.close()
+			return context.Cause(s.ctx)
+		case <-timer.C:
+		}
+		next = i.opts.HealthInterval
+		if err := i.ping(ctx, s, due, &health); err != nil {
+			next = i.opts.HealthTimeout / 2
+			i.log.Warn("plugin missed a health call", "missed", health.missed, "error", err)
+			if health.missed >= i.opts.HealthMisses {
+				s.condemn(fmt.Sprintf("it missed %d health calls in a row: %v", health.missed, err))
+			}
+		}
+		timer.Reset(next)
+	}
+}
+
+// healthCount counts the health calls that were missed in a row.
+type healthCount struct{ missed int }
+
+// ping makes one health call that was due at due. An error is a miss, unless
+// the process ended or we are stopping, or were ourselves asleep: a host that
+// was paused must not blame its plugins.
+func (i *Instance) ping(ctx context.Context, s *session, due time.Time, count *healthCount) error {
+	began := time.Now()
+	limited, cancel := context.WithTimeout(ctx, i.opts.HealthTimeout)
+	defer cancel()
+	tied, untie := s.tie(limited)
+	defer untie()
+	err := s.health(tied)
+	took := time.Since(began)
+	switch {
+	case err == nil:
+		count.missed = 0
+		return nil
+	case ctx.Err() != nil, s.ctx.Err() != nil:
+		return nil
+	case began.Sub(due) > i.opts.Lateness, took > i.opts.HealthTimeout+i.opts.Lateness:
+		i.log.Debug("own pause noticed, the missed health call does not count", "late", began.Sub(due), "took", took)
+		return nil
+	}
+	count.missed++
+	cause, _ := fromStatus(err)
+	return cause
+}
+
+// attach makes a process the one that is asked.
+func (i *Instance) attach(s *session) {
+	i.mu.Lock()
+	i.session = s
+	i.snapshot.Info = s.info
+	i.snapshot.PID = s.run.process().PID()
+	i.snapshot.StartedAt = s.ready
+	evicted := i.evicted
+	i.mu.Unlock()
+	if evicted != "" { // while it was being started
+		s.condemn(evicted)
+	}
+	i.change(Running, Event{PID: s.run.process().PID(), Version: s.info.Version})
+}
+
+// detach lets no new call reach the process.
+func (i *Instance) detach() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.session = nil
+	i.snapshot.PID, i.snapshot.StartedAt = 0, time.Time{}
+}
+
+// fell books a failure and the state that follows from it.
+func (i *Instance) fell(state State, err error, pause time.Duration) {
+	e := Event{Cause: cleanText(err.Error(), maxText), Wait: pause}
+	var hinter interface{ Hint() string }
+	if errors.As(err, &hinter) {
+		e.Hint = hinter.Hint()
+	}
+	if state == Quarantined {
+		e.Cause = fmt.Sprintf("%d failures within %v, the last: %s", i.opts.Restart.Crashes, i.opts.Restart.Window, e.Cause)
+		e.Hint = "mend it, then release it: " + e.Hint
+	}
+	var exit *ExitError
+	i.mu.Lock()
+	i.snapshot.LastError, i.snapshot.LastHint, i.snapshot.LastErrorAt = e.Cause, e.Hint, time.Now()
+	i.snapshot.StderrTail = nil
+	if errors.As(err, &exit) {
+		i.snapshot.StderrTail = exit.Tail
+	}
+	if state == Backoff {
+		i.snapshot.NextStart = time.Now().Add(pause)
+	}
+	i.mu.Unlock()
+	i.log.Warn("plugin failed", "state", string(state), "wait", pause, "error", e.Cause, "hint", e.Hint)
+	i.change(state, e)
+}
+
+// change enters a state and tells whoever listens.
+func (i *Instance) change(state State, e Event) {
+	i.mu.Lock()
+	if state == Starting && !i.snapshot.LastStart.IsZero() {
+		i.snapshot.Restarts++
+	}
+	if state == Starting {
+		i.snapshot.LastStart = time.Now()
+	}
+	if state != Backoff {
+		i.snapshot.NextStart = time.Time{}
+	}
+	i.snapshot.State = state
+	e.Time, e.Plugin, e.State, e.Restarts = time.Now(), i.name, state, i.snapshot.Restarts
+	i.mu.Unlock()
+	if i.opts.Events != nil {
+		i.opts.Events(e)
+	}
+	if state == Running {
+		i.log.Info("plugin runs", "version", e.Version, "pid", e.PID, "restarts", e.Restarts)
+	}
+	if state != Starting {
+		i.settled.Do(i.first)
+	}
+}
+
+// evict takes the check's name away: an earlier plugin has it. The process ends.
+func (i *Instance) evict(reason string) {
+	i.mu.Lock()
+	i.evicted = reason
+	s := i.session
+	i.mu.Unlock()
+	if s != nil {
+		s.condemn(reason)
+	}
+}
+
+func (i *Instance) takeEviction() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	reason := i.evicted
+	i.evicted = ""
+	return reason
+}
+
+// checkNames gives every check's name to one plugin, the first by name, in
+// whatever order they start.
+type checkNames struct {
+	mu     sync.Mutex
+	owners map[string]*Instance
+}
+
+// claim gives the name to i, taking it from a later plugin if need be. It
+// returns the earlier plugin that has it, and nil when i has got it.
+func (c *checkNames) claim(name string, i *Instance) (owner *Instance) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	owner = c.owners[name]
+	if owner != nil && owner.order < i.order {
+		return owner
+	}
+	for other, o := range c.owners {
+		if o == i && other != name { // another version may make another check
+			delete(c.owners, other)
+		}
+	}
+	c.owners[name] = i
+	if owner != nil && owner != i {
+		owner.evict(fmt.Sprintf("its check %q is made by plugin %q, which comes first", name, i.name))
+	}
+	return nil
+}

@@ -1,0 +1,428 @@
+package pluginhost
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/upkeephub/upkeep/internal/child"
+)
+
+func alive(pid int) bool {
+	stat, err := child.ReadStat(pid)
+	return err == nil && !stat.Dead()
+}
+
+func kill(t *testing.T, pid int, sig syscall.Signal) {
+	t.Helper()
+	if pid <= 0 {
+		t.Fatal("no pid")
+	}
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKilledPluginIsNoticedAtOnceAndReplaced(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	first := b.is("good", Running)
+	inFlight := make(chan error, 1)
+	go func() {
+		_, err := b.check("good", "hang", patience)
+		inFlight <- err
+	}()
+	if _, err := b.check("good", "", patience); err != nil { // the other one is on its way
+		t.Fatal(err)
+	}
+	began := time.Now()
+	kill(t, first.PID, syscall.SIGKILL)
+	err := <-inFlight
+	failed := time.Since(began)
+	if !errors.Is(err, ErrExited) && !errors.Is(err, ErrDown) || !strings.Contains(err.Error(), `"good"`) {
+		t.Errorf("the call in flight says %v, want ErrExited naming the plugin", err)
+	}
+	second := b.until("good", "replaced", func(s Snapshot) bool { return s.State == Running && s.PID != first.PID })
+	replaced := time.Since(began)
+	t.Logf("kill -9: call in flight failed after %v, noticed after %v, replaced after %v",
+		failed.Round(100*time.Microsecond), second.LastErrorAt.Sub(began).Round(100*time.Microsecond), replaced.Round(time.Millisecond))
+	if failed > time.Second || replaced > 5*time.Second {
+		t.Errorf("failed after %v, replaced after %v: too late", failed, replaced)
+	}
+	if second.Restarts != 1 || !strings.Contains(second.LastError, "signal 9") || second.LastHint == "" {
+		t.Errorf("after the restart: %+v", second)
+	}
+	if _, err := b.check("good", "", patience); err != nil {
+		t.Errorf("the new process: %v", err)
+	}
+}
+
+func TestExitAndPanicDuringACallAreErrorsOfThatCallOnly(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "bad", "good", nil)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	for _, c := range []struct{ id, want string }{{"exit", "exit status 3"}, {"panic", "division by zero"}} {
+		before := b.is("bad", Running)
+		_, err := b.check("bad", c.id, patience)
+		if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want ErrExited with %q", c.id, err, c.want)
+		}
+		b.until("bad", "replaced", func(s Snapshot) bool { return s.State == Running && s.PID != before.PID })
+	}
+	if s := b.instance("good").Snapshot(); s.Restarts != 0 {
+		t.Errorf("the other plugin was restarted %d times", s.Restarts)
+	}
+}
+
+func TestErrorOfACheckIsNoEndOfThePlugin(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	_, err := b.check("good", "error", patience)
+	var call *CallError
+	if !errors.As(err, &call) || call.Plugin != "good" || call.Call != "check" || !strings.Contains(err.Error(), `the disk\x0ais gone`) {
+		t.Errorf("%v, want a CallError with the sanitised text", err)
+	}
+	if _, err := b.check("good", "huge", patience); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("100 MB: %v, want ErrTooLarge", err)
+	}
+	if _, err := b.instance("good").Execute(context.Background(), Execution{Action: "none"}); !errors.Is(err, ErrNotOffered) {
+		t.Errorf("execute on a checker: %v, want ErrNotOffered", err)
+	}
+	if s := b.instance("good").Snapshot(); s.State != Running || s.Restarts != 0 {
+		t.Errorf("the plugin is %s after %d restarts, want the first process", s.State, s.Restarts)
+	}
+}
+
+func TestStoppedPluginFailsItsCheckAndIsReplacedWhileOthersAnswer(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "bad", "good", nil)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, func(o *Options) { o.HealthInterval, o.HealthTimeout = 500*time.Millisecond, 400*time.Millisecond })
+	before := b.is("bad", Running)
+	began := time.Now()
+	_, err := b.check("bad", "stop", 300*time.Millisecond)
+	if took := time.Since(began); !errors.Is(err, ErrTimeout) || took > 5*time.Second {
+		t.Errorf("check of a stopped plugin: %v after %v, want ErrTimeout at its deadline", err, took)
+	}
+	if _, err := b.check("good", "", patience); err != nil {
+		t.Errorf("another plugin meanwhile: %v", err)
+	}
+	after := b.until("bad", "replaced", func(s Snapshot) bool { return s.State == Running && s.PID != before.PID })
+	t.Logf("SIGSTOP to replaced: %v", time.Since(began).Round(time.Millisecond))
+	if !strings.Contains(after.LastError, "missed 2 health calls") || alive(before.PID) {
+		t.Errorf("replaced because of %q, old process alive: %v", after.LastError, alive(before.PID))
+	}
+}
+
+func TestDefaultTimesReplaceAHungPluginWithinTwelveSeconds(t *testing.T) {
+	o := DefaultOptions()
+	worst := o.HealthInterval + time.Duration(o.HealthMisses)*o.HealthTimeout + time.Duration(o.HealthMisses-1)*o.HealthTimeout/2
+	if worst > 11*time.Second {
+		t.Errorf("the second miss comes %v after the hang, which leaves too little of 12 s for the new start", worst)
+	}
+}
+
+func TestPluginWhoseChecksHangTwiceIsReplaced(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	before := b.is("good", Running)
+	hang := func() {
+		t.Helper()
+		if _, err := b.check("good", "hang", 200*time.Millisecond); !errors.Is(err, ErrTimeout) {
+			t.Errorf("hanging check: %v, want ErrTimeout", err)
+		}
+	}
+	hang()
+	if _, err := b.check("good", "", patience); err != nil {
+		t.Fatal(err)
+	}
+	hang()
+	if s := b.instance("good").Snapshot(); s.PID != before.PID {
+		t.Fatal("replaced after timeouts that were not in a row")
+	}
+	hang()
+	after := b.until("good", "replaced", func(s Snapshot) bool { return s.State == Running && s.PID != before.PID })
+	if !strings.Contains(after.LastError, "did not answer 2 calls in a row") {
+		t.Errorf("replaced because of %q", after.LastError)
+	}
+}
+
+func TestCallThatWasGivenNoTimeBlamesNobody(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	for range 5 {
+		if _, err := b.check("good", "", -time.Second); !errors.Is(err, ErrTimeout) {
+			t.Errorf("%v, want ErrTimeout", err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := b.instance("good").Check(ctx, CheckInput{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want context.Canceled", err)
+	}
+	if _, err := b.check("good", "", patience); err != nil {
+		t.Error(err)
+	}
+	if s := b.instance("good").Snapshot(); s.Restarts != 0 {
+		t.Error("the plugin was replaced because its caller had no time")
+	}
+}
+
+func TestCrashLoopEndsInQuarantineAndReleaseEndsThat(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "loop", "exits", nil)
+	b := run(t, dir, nil)
+	s := b.is("loop", Quarantined)
+	if s.Restarts != 4 || !strings.Contains(s.LastError, "5 failures within 10m0s") || !strings.Contains(s.LastError, "cannot find my licence") {
+		t.Errorf("quarantined after %d restarts because of %q, want 4 and the last words", s.Restarts, s.LastError)
+	}
+	b.instance("loop").Release()
+	s = b.until("loop", "quarantined again", func(s Snapshot) bool { return s.State == Quarantined && s.Restarts > 4 })
+	if s.Restarts != 9 {
+		t.Errorf("after the release %d restarts, want 9: the old crashes are forgiven", s.Restarts)
+	}
+}
+
+func TestStopIsBoundedWhateverThePluginDoes(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "stubborn", "stubborn", nil)
+	install(t, dir, "frozen", "good", nil)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	var pids []int
+	for _, name := range []string{"stubborn", "frozen", "good"} {
+		pids = append(pids, b.is(name, Running).PID)
+	}
+	kill(t, pids[1], syscall.SIGSTOP)
+	took := b.stop()
+	t.Logf("stopped a stubborn, a frozen and a good plugin in %v", took.Round(time.Millisecond))
+	if took > 2500*time.Millisecond {
+		t.Errorf("stopping took %v, want at most 2.5 s", took)
+	}
+	for _, pid := range pids {
+		if alive(pid) {
+			t.Errorf("process %d outlived Run", pid)
+		}
+	}
+}
+
+func TestForgottenGrandchildHidesNoDeathAndGoesToo(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	before := b.is("good", Running)
+	out, err := b.check("good", "fork", patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grandchild, err := strconv.Atoi(out.Result.Message)
+	if err != nil || !alive(grandchild) {
+		t.Fatalf("no grandchild: %v", err)
+	}
+	kill(t, before.PID, syscall.SIGKILL)
+	b.until("good", "replaced", func(s Snapshot) bool { return s.State == Running && s.PID != before.PID })
+	if alive(grandchild) {
+		t.Error("the grandchild is alive, it holds the old process's pipes")
+	}
+}
+
+func TestPluginLogKeepsLevelAndFieldsAndCannotKillTheHost(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	if _, err := b.check("good", "log", patience); err != nil {
+		t.Fatal(err)
+	}
+	b.line("end of the log")
+	if line := b.line("full"); !strings.Contains(line, `"@level":"warn"`) || !strings.Contains(line, `"free":"7"`) && !strings.Contains(line, `"free":7`) ||
+		!strings.Contains(line, `"plugin":"good"`) || strings.Contains(line, `\u001b[31m`) || !strings.Contains(line, `"nested":"{\"a\":[1]}"`) {
+		t.Errorf("an hclog line became %s", line)
+	}
+	b.line(`"@level":"error"`, `plain \\xff text`)
+	b.line(`"@level":"debug"`, `{\"@message\":1`)
+	if _, err := b.check("good", "print", patience); err != nil {
+		t.Fatal(err)
+	}
+	b.line("printed through go-plugin")
+	if s := b.instance("good").Snapshot(); s.Restarts != 0 {
+		t.Error("the plugin was restarted")
+	}
+}
+
+func TestFloodOnStderrIsCutAndTheCheckSucceeds(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	began := time.Now()
+	if _, err := b.check("good", "flood", patience); err != nil { // 100 MB
+		t.Fatal(err)
+	}
+	t.Logf("100 MB on standard error took %v, %d bytes were logged", time.Since(began).Round(time.Millisecond), len(b.log.text(1<<30)))
+	b.line("lines dropped")
+	if n := len(b.log.text(1 << 30)); n > 4<<20 {
+		t.Errorf("%d bytes were logged of a flood", n)
+	}
+}
+
+func TestMetricThatIsNoNumberIsNeverHealthy(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	out, err := b.check("good", "nan", patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Result.Status.String() != "unknown" || len(out.Result.Errors) != 1 || !strings.Contains(out.Result.Errors[0], "ratio") {
+		t.Errorf("a result with NaN: %+v", out.Result)
+	}
+}
+
+func TestPluginSeesACleanEnvironment(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, func(o *Options) {
+		o.Environ = []string{"PATH=/bin", "HOME=/home/x", "AWS_SECRET=hush", "LD_PRELOAD=evil", "broken"}
+		o.Marker = "UPKEEP_CHILD_OF=1:2:/state"
+	})
+	out, err := b.check("good", "env", patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := out.Result.Message
+	for _, want := range []string{"PATH=/bin", "HOME=/home/x", "UPKEEP_CHILD_OF=1:2:/state", "PLUGIN_UNIX_SOCKET_DIR=" + b.runtime} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the environment lacks %s: %s", want, got)
+		}
+	}
+	for _, secret := range []string{"hush", "evil"} {
+		if strings.Contains(got, secret) {
+			t.Errorf("the environment holds %s", secret)
+		}
+	}
+}
+
+func TestRestartsLeakNeitherDescriptorsNorFolders(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, func(o *Options) { o.Restart.Crashes = 1000; o.Restart.First = time.Millisecond })
+	descriptors := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	s := b.is("good", Running)
+	before := descriptors()
+	for range 8 {
+		kill(t, s.PID, syscall.SIGKILL)
+		old := s.PID
+		s = b.until("good", "replaced", func(s Snapshot) bool { return s.State == Running && s.PID != old })
+	}
+	if _, err := b.check("good", "", patience); err != nil {
+		t.Fatal(err)
+	}
+	if after := descriptors(); after > before+2 {
+		t.Errorf("%d descriptors before and %d after 8 restarts", before, after)
+	}
+	if left, _ := os.ReadDir(b.runtime); len(left) != 1 {
+		t.Errorf("%d folders of sockets for one plugin", len(left))
+	}
+}
+
+// beHost runs a host in a process of its own until its standard input ends, and
+// prints the plugin's restarts when asked by a line.
+func beHost(dirs string) {
+	dir, runtime, _ := strings.Cut(dirs, ",")
+	o := quick(dir, runtime)
+	o.Log = hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Debug})
+	o.HealthInterval, o.HealthTimeout, o.Lateness = 50*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
+	host, err := New(o)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- host.Run(ctx) }()
+	<-host.Started()
+	s := host.Plugins()[0]
+	fmt.Println(s.State, s.PID)
+	in := bufio.NewReader(os.Stdin)
+	for {
+		if _, err := in.ReadString('\n'); err != nil {
+			break
+		}
+		s := host.Plugins()[0]
+		fmt.Println(s.State, s.PID)
+	}
+	cancel()
+	<-ended
+}
+
+func TestOwnPauseIsNotThePluginsFault(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	cmd := exec.Command(testBinary(t), "be-host="+dir+","+shortDir(t))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("host: %v", err)
+		}
+		if t.Failed() {
+			t.Log(stderr.String())
+		}
+	}()
+	lines := bufio.NewReader(stdout)
+	before, err := lines.ReadString('\n')
+	if err != nil || !strings.HasPrefix(before, string(Running)) {
+		t.Fatalf("%q, %v", before, err)
+	}
+	for range 5 { // so that some pauses fall into a health call
+		kill(t, cmd.Process.Pid, syscall.SIGSTOP)
+		<-time.After(700 * time.Millisecond) // the pause itself
+		kill(t, cmd.Process.Pid, syscall.SIGCONT)
+		if _, err := io.WriteString(in, "\n"); err != nil {
+			t.Fatal(err)
+		}
+		if after, err := lines.ReadString('\n'); err != nil || after != before {
+			t.Fatalf("after a pause of host the plugin is %q (%v), was %q", after, err, before)
+		}
+		<-time.After(200 * time.Millisecond) // four health calls
+	}
+	if _, err := io.WriteString(in, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := lines.ReadString('\n'); err != nil || after != before {
+		t.Fatalf("after all pauses the plugin is %q (%v), was %q", after, err, before)
+	}
+}
