@@ -51,11 +51,27 @@ func plainEnv(without ...string) []string {
 	})
 }
 
+// Need is a program or module that tests run and that is missing.
+type Need struct {
+	What string // with what was found instead
+	Get  string // the command that installs it
+	// Tests is a pattern of the tests that run it; empty: all do.
+	Tests string
+}
+
 // NeedError names everything that is missing, each with the command that gets it.
-type NeedError struct{ Missing []string }
+type NeedError struct{ Missing []Need }
 
 func (e *NeedError) Error() string {
-	return "these tests run real clients and tools, and this machine lacks:\n  " + strings.Join(e.Missing, "\n  ")
+	var b strings.Builder
+	b.WriteString("these tests run real clients and tools, and this machine lacks:")
+	for _, n := range e.Missing {
+		fmt.Fprintf(&b, "\n  %s\n    get it with: %s", n.What, n.Get)
+		if n.Tests != "" {
+			fmt.Fprintf(&b, "\n    needed by: %s", n.Tests)
+		}
+	}
+	return b.String()
 }
 
 // Python is Debian's interpreter: the one that its python3-socketio belongs to.
@@ -66,34 +82,44 @@ const Python = "/usr/bin/python3"
 // whatever is missing.
 func Require(ctx context.Context, root string) error {
 	if runtime.GOOS != "linux" {
-		return &NeedError{[]string{"Linux: processes are watched through /proc and frozen by signal"}}
+		return &NeedError{[]Need{{What: "Linux: processes are watched through /proc and frozen by signal", Get: "a machine that runs it"}}}
 	}
 	need := &NeedError{}
-	check := func(what, get string, name string, args ...string) bool {
+	check := func(what, get, tests, name string, args ...string) bool {
 		out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 		if err != nil {
-			need.Missing = append(need.Missing, fmt.Sprintf("%s (%s: %v%s)\n    get it with: %s", what, name, err, lastLine(out), get))
+			need.Missing = append(need.Missing, Need{fmt.Sprintf("%s (%s: %v%s)", what, name, err, lastLine(out)), get, tests})
 		}
 		return err == nil
 	}
-	node := check("Node.js 20 or newer", "apt-get install nodejs npm, or https://nodejs.org", "node", "-e",
+	node := check("Node.js 20 or newer", "apt-get install nodejs npm, or see https://nodejs.org", "", "node", "-e",
 		"const v = process.versions.node; if (parseInt(v) < 20) { console.error('found ' + v); process.exit(1) }")
-	npm := check("npm", "apt-get install npm", "npm", "--version")
-	check("python-socketio for "+Python, "apt-get install python3-socketio", Python, "-c", "import socketio")
-	check("the HTTP client of python-socketio", "apt-get install python3-requests", Python, "-c", "import requests")
-	check("the WebSocket client of python-socketio", "apt-get install python3-websocket", Python, "-c", "import websocket")
-	check("aiohttp, which python-socketio's asynchronous client stands on", "apt-get install python3-aiohttp", Python, "-c", "import aiohttp")
-	check("promtool", "apt-get install prometheus", "promtool", "--version")
+	npm := check("npm", "apt-get install npm", "", "npm", "--version")
 	if node && npm {
 		if err := installClients(ctx, ClientsDir(root)); err != nil {
-			need.Missing = append(need.Missing, fmt.Sprintf("the stock Socket.IO client (%v)\n    get it with: npm ci --prefix test/e2e/clients", err))
+			need.Missing = append(need.Missing, Need{fmt.Sprintf("the stock Socket.IO client (%v)", err), "npm ci --prefix test/e2e/clients", ""})
 		}
 	}
+	for _, m := range []struct{ module, what, pkg string }{
+		{"socketio", "python-socketio", "python3-socketio"},
+		{"requests", "python-socketio's HTTP client", "python3-requests"},
+		{"websocket", "python-socketio's WebSocket client", "python3-websocket"},
+		{"aiohttp", "what python-socketio's asynchronous client stands on", "python3-aiohttp"},
+	} {
+		check(m.what+" for "+Python, "apt-get install "+m.pkg, PythonTests, Python, "-c", "import "+m.module)
+	}
+	check("promtool", "apt-get install prometheus", PromtoolTests, "promtool", "--version")
 	if len(need.Missing) > 0 {
 		return need
 	}
 	return nil
 }
+
+// The tests that need more than Go and Node.js, by the pattern of their names.
+const (
+	PythonTests   = "^TestPython"
+	PromtoolTests = "Promtool$"
+)
 
 func lastLine(out []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
