@@ -125,7 +125,10 @@ func (i *Instance) call(ctx context.Context, what string, counted bool, ask func
 	}
 	asked, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	if asked.Err() != nil { // nobody was asked, so nobody is to blame
+	switch { // nobody was asked yet, so nobody is to blame
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fail(context.Canceled, "")
+	case asked.Err() != nil:
 		return fail(fmt.Errorf("%w: it had passed before the call", ErrTimeout), "give the call more time")
 	}
 	tied, untie := s.tie(asked)

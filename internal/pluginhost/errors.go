@@ -84,6 +84,28 @@ func (e *ExitError) Hint() string {
 	return "mend what its last words on standard error name"
 }
 
+// quarantineError says that a plugin failed too often, and how the last time.
+type quarantineError struct {
+	policy RestartPolicy
+	last   error
+}
+
+func (e *quarantineError) Error() string {
+	return fmt.Sprintf("%d failures within %v, the last: %v", e.policy.Crashes, e.policy.Window, e.last)
+}
+
+// Unwrap gives the last failure.
+func (e *quarantineError) Unwrap() error { return e.last }
+
+// Hint is that of the last failure, and the way out.
+func (e *quarantineError) Hint() string {
+	var hinter interface{ Hint() string }
+	if errors.As(e.last, &hinter) {
+		return hinter.Hint() + "; then release the plugin"
+	}
+	return "mend it, then release the plugin"
+}
+
 func newExitError(plugin, reason string, exit child.Exit) *ExitError {
 	return &ExitError{
 		Plugin: plugin, Reason: reason, Exit: exit.String(), Tail: exit.Tail,

@@ -54,6 +54,9 @@ func (p *fakePlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.Cli
 	return nil, errors.New("a plugin is no client")
 }
 
+// rawStderr is descriptor 2; go-plugin puts a pipe of its own into os.Stderr.
+var rawStderr = os.Stderr
+
 const fakeSchema = `{"$schema":"https://json-schema.org/draft/2020-12/schema","$ref":"#/$defs/c","$defs":{"c":{"type":"object","properties":{
 	"word":{"type":"string"},"warning_threshold":{"type":"integer"},
 	"thresholds":{"$ref":"#/$defs/t"}}},"t":{"type":"object","properties":{"cpu_percent":{"type":"number"}}}}}`
@@ -198,7 +201,7 @@ func (p *fakePlugin) Check(ctx context.Context, r *pluginv1.CheckRequest) (*plug
 	case "panic":
 		panic("division by zero")
 	case "exit":
-		fmt.Fprintln(os.Stderr, "I am leaving")
+		fmt.Fprintln(rawStderr, "I am leaving")
 		os.Exit(3)
 	case "stop":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
@@ -218,16 +221,20 @@ func (p *fakePlugin) Check(ctx context.Context, r *pluginv1.CheckRequest) (*plug
 		}
 		good.Message = strconv.Itoa(child.Process.Pid)
 	case "log":
-		fmt.Fprintln(os.Stderr, `{"@level":"warn","@message":"disk \u001b[31mfull","@timestamp":"2030-01-02T03:04:05.000000Z","free":7,"path":"/var","nested":{"a":[1]}}`)
-		fmt.Fprintln(os.Stderr, `{"@message":1,"@level":{},"@timestamp":[]}`)
-		fmt.Fprintln(os.Stderr, "[ERROR] plain \xff text")
-		fmt.Fprintln(os.Stderr, "end of the log")
+		fmt.Fprintln(rawStderr, `{"@level":"warn","@message":"disk \u001b[31mfull","@timestamp":"2030-01-02T03:04:05.000000Z","free":7,"path":"/var","nested":{"a":[1]}}`)
+		fmt.Fprintln(rawStderr, `{"@message":1,"@level":{},"@timestamp":[]}`)
+		fmt.Fprintln(rawStderr, "[ERROR] plain \xff text")
+		fmt.Fprintln(rawStderr, "end of the log")
 	case "print":
 		fmt.Println("printed through go-plugin")
-	case "flood":
-		line := []byte(strings.Repeat("y", 99) + "\n")
-		for range 1_000_000 {
-			if _, err := os.Stderr.Write(line); err != nil {
+		fmt.Fprintln(os.Stderr, "[WARN] warned through go-plugin")
+	case "flood", "flood-print":
+		to, line, lines := rawStderr, []byte(strings.Repeat("y", 999)+"\n"), 100_000
+		if r.GetCheckId() == "flood-print" {
+			to, lines = os.Stdout, 20_000
+		}
+		for range lines {
+			if _, err := to.Write(line); err != nil {
 				return nil, err
 			}
 		}

@@ -146,7 +146,7 @@ func run(t *testing.T, dir string, adjust func(*Options)) *bench {
 	t.Cleanup(func() {
 		b.stop()
 		if t.Failed() {
-			t.Logf("log:\n%s", b.log.text(20000))
+			t.Logf("log:\n%s", b.log.text(4000))
 		}
 	})
 	select {

@@ -166,7 +166,6 @@ func (i *Instance) recover(ctx context.Context, began time.Time, err error) {
 func (i *Instance) serve(ctx context.Context, s *session) error {
 	s.ready = time.Now()
 	i.attach(s)
-	defer i.detach()
 	var watching sync.WaitGroup
 	if s.info.Is(Checker) && s.info.Can(watchCapability) && i.opts.OnWatch != nil {
 		watching.Go(func() { i.watch(ctx, s) })
@@ -181,13 +180,14 @@ func (i *Instance) serve(ctx context.Context, s *session) error {
 		due := time.Now().Add(next)
 		select {
 		case <-ctx.Done():
-			i.detach()
+			i.detach(Stopped, nil)
 			s.shutdown(i.opts.StopTimeout)
 			return nil
 		case <-s.ctx.Done():
-			i.detach()
+			err := context.Cause(s.ctx)
+			i.detach(Backoff, err)
 			s.close()
-			return context.Cause(s.ctx)
+			return err
 		case <-timer.C:
 		}
 		next = i.opts.HealthInterval
@@ -246,35 +246,43 @@ func (i *Instance) attach(s *session) {
 	i.change(Running, Event{PID: s.run.process().PID(), Version: s.info.Version})
 }
 
-// detach lets no new call reach the process.
-func (i *Instance) detach() {
+// detach lets no new call reach the process. The state is that until the next
+// change, and err is why, if there is a reason to tell.
+func (i *Instance) detach(state State, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.session = nil
-	i.snapshot.PID, i.snapshot.StartedAt = 0, time.Time{}
+	i.snapshot.State, i.snapshot.PID, i.snapshot.StartedAt = state, 0, time.Time{}
+	if err != nil {
+		i.blameLocked(err)
+	}
+}
+
+// blameLocked books err as the latest failure. The lock is held.
+func (i *Instance) blameLocked(err error) {
+	i.snapshot.LastError, i.snapshot.LastHint, i.snapshot.LastErrorAt = cleanText(err.Error(), maxText), "", time.Now()
+	i.snapshot.StderrTail = nil
+	var hinter interface{ Hint() string }
+	if errors.As(err, &hinter) {
+		i.snapshot.LastHint = hinter.Hint()
+	}
+	var exit *ExitError
+	if errors.As(err, &exit) {
+		i.snapshot.StderrTail = exit.Tail
+	}
 }
 
 // fell books a failure and the state that follows from it.
 func (i *Instance) fell(state State, err error, pause time.Duration) {
-	e := Event{Cause: cleanText(err.Error(), maxText), Wait: pause}
-	var hinter interface{ Hint() string }
-	if errors.As(err, &hinter) {
-		e.Hint = hinter.Hint()
-	}
 	if state == Quarantined {
-		e.Cause = fmt.Sprintf("%d failures within %v, the last: %s", i.opts.Restart.Crashes, i.opts.Restart.Window, e.Cause)
-		e.Hint = "mend it, then release it: " + e.Hint
+		err = &quarantineError{i.opts.Restart, err}
 	}
-	var exit *ExitError
 	i.mu.Lock()
-	i.snapshot.LastError, i.snapshot.LastHint, i.snapshot.LastErrorAt = e.Cause, e.Hint, time.Now()
-	i.snapshot.StderrTail = nil
-	if errors.As(err, &exit) {
-		i.snapshot.StderrTail = exit.Tail
-	}
+	i.blameLocked(err)
 	if state == Backoff {
 		i.snapshot.NextStart = time.Now().Add(pause)
 	}
+	e := Event{Cause: i.snapshot.LastError, Hint: i.snapshot.LastHint, Wait: pause}
 	i.mu.Unlock()
 	i.log.Warn("plugin failed", "state", string(state), "wait", pause, "error", e.Cause, "hint", e.Hint)
 	i.change(state, e)

@@ -74,7 +74,7 @@ func TestExitAndPanicDuringACallAreErrorsOfThatCallOnly(t *testing.T) {
 	install(t, dir, "bad", "good", nil)
 	install(t, dir, "good", "good", nil)
 	b := run(t, dir, nil)
-	for _, c := range []struct{ id, want string }{{"exit", "exit status 3"}, {"panic", "division by zero"}} {
+	for _, c := range []struct{ id, want string }{{"exit", "exit status 3"}, {"exit", "I am leaving"}, {"panic", "division by zero"}} {
 		before := b.is("bad", Running)
 		_, err := b.check("bad", c.id, patience)
 		if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), c.want) {
@@ -259,24 +259,28 @@ func TestPluginLogKeepsLevelAndFieldsAndCannotKillTheHost(t *testing.T) {
 	if _, err := b.check("good", "print", patience); err != nil {
 		t.Fatal(err)
 	}
-	b.line("printed through go-plugin")
+	b.line(`"@level":"debug"`, "printed through go-plugin")
+	b.line(`"@level":"warn"`, "warned through go-plugin")
 	if s := b.instance("good").Snapshot(); s.Restarts != 0 {
 		t.Error("the plugin was restarted")
 	}
 }
 
-func TestFloodOnStderrIsCutAndTheCheckSucceeds(t *testing.T) {
-	dir := pluginDir(t)
-	install(t, dir, "good", "good", nil)
-	b := run(t, dir, nil)
-	began := time.Now()
-	if _, err := b.check("good", "flood", patience); err != nil { // 100 MB
-		t.Fatal(err)
-	}
-	t.Logf("100 MB on standard error took %v, %d bytes were logged", time.Since(began).Round(time.Millisecond), len(b.log.text(1<<30)))
-	b.line("lines dropped")
-	if n := len(b.log.text(1 << 30)); n > 4<<20 {
-		t.Errorf("%d bytes were logged of a flood", n)
+func TestFloodIsCutAndTheCheckSucceeds(t *testing.T) {
+	for _, how := range []string{"flood", "flood-print"} { // standard error; standard output, which go-plugin sends over gRPC
+		dir := pluginDir(t)
+		install(t, dir, "good", "good", nil)
+		b := run(t, dir, nil)
+		began := time.Now()
+		if _, err := b.check("good", how, patience); err != nil {
+			t.Fatalf("%s: %v", how, err)
+		}
+		n := len(b.log.text(1 << 30))
+		t.Logf("%s: the flood took %v, %d bytes were logged", how, time.Since(began).Round(time.Millisecond), n)
+		if n > 8<<20 {
+			t.Errorf("%s: %d bytes of the flood were logged", how, n)
+		}
+		b.stop()
 	}
 }
 

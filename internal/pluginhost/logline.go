@@ -3,10 +3,11 @@ package pluginhost
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -101,46 +102,47 @@ func logValue(v any) any {
 }
 
 // printSink is where go-plugin writes what a Go plugin printed to its standard
-// output or error after the handshake, which travels over gRPC. It cuts lines
-// and limits their rate; go-plugin calls it from one goroutine.
+// output or error after the handshake, which travels over gRPC and so past the
+// limits of package child. It cuts lines at 4 KiB and passes on up to 200 a
+// second; the rest is dropped and counted. go-plugin calls it from one goroutine.
 type printSink struct {
-	mu   sync.Mutex
-	log  func(line string)
-	line []byte
-	left int // lines that may still pass in this process's life
+	line func(string)
+
+	partial []byte
+	second  time.Time // in which passed and dropped are counted
+	passed  int
+	dropped int
 }
 
-// maxPrinted bounds what one process may print; a plugin that logs uses hclog
-// on standard error, which has a rate instead.
-const maxPrinted = 1000
+const maxPrintedASecond = 200
 
 // Write implements io.Writer; it never fails.
 func (s *printSink) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	now := time.Now()
 	for rest := p; len(rest) > 0; {
 		part, after, found := bytes.Cut(rest, []byte{'\n'})
 		rest = after
-		if room := maxLogText - len(s.line); room > 0 {
-			s.line = append(s.line, part[:min(len(part), room)]...)
+		if room := maxLogText - len(s.partial); room > 0 {
+			s.partial = append(s.partial, part[:min(len(part), room)]...)
 		}
-		if !found {
-			break
+		if found {
+			s.emit(now)
 		}
-		s.emit()
 	}
 	return len(p), nil
 }
 
-func (s *printSink) emit() {
-	text := child.Sanitise(s.line)
-	s.line = s.line[:0]
-	switch {
-	case s.left > 1 && text != "":
-		s.left--
-		s.log(text)
-	case s.left == 1:
-		s.left--
-		s.log("[printed too much; the rest until its restart is dropped]")
+func (s *printSink) emit(now time.Time) {
+	if now.Sub(s.second) >= time.Second {
+		if s.dropped > 0 {
+			s.line(fmt.Sprintf("[%d printed lines dropped: more than %d a second]", s.dropped, maxPrintedASecond))
+		}
+		s.second, s.passed, s.dropped = now, 0, 0
 	}
+	if s.passed++; s.passed > maxPrintedASecond {
+		s.dropped++
+	} else if len(s.partial) > 0 {
+		s.line(child.Sanitise(s.partial))
+	}
+	s.partial = s.partial[:0]
 }

@@ -87,18 +87,18 @@ func (connPlugin) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *gr
 func open(ctx context.Context, spec sessionSpec) (*session, error) {
 	stderr := &logSink{log: spec.log}
 	spec.spec.Stderr = stderr.line
-	spec.spec.Stdout = func(line string) {
+	printed := func(line string) {
 		if line != "" {
-			spec.log.Debug("printed to standard output", "text", cleanText(line, maxLogText))
+			spec.log.Debug("plugin printed", "text", cleanText(line, maxLogText))
 		}
 	}
+	spec.spec.Stdout = printed
 	spec.spec.FirstStdoutRaw = true
 	s := &session{
 		plugin: spec.plugin, log: spec.log, run: &processRunner{spec: spec.spec},
 		dead: make(chan struct{}), condemned: make(chan string, 1),
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
-	printed := &printSink{left: maxPrinted, log: func(line string) { spec.log.Debug("printed", "text", line) }}
 	s.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: handshake.CookieKey, MagicCookieValue: handshake.CookieValue},
 		VersionedPlugins: map[int]goplugin.PluginSet{handshake.ProtocolVersion: {handshake.PluginKey: connPlugin{}}},
@@ -107,8 +107,8 @@ func open(ctx context.Context, spec sessionSpec) (*session, error) {
 			return s.run, nil
 		},
 		StartTimeout:     spec.timeout + time.Second, // ctx ends earlier
-		SyncStdout:       printed,
-		SyncStderr:       printed,
+		SyncStdout:       &printSink{line: printed},
+		SyncStderr:       &printSink{line: (&logSink{log: spec.log}).line},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		Logger:           hclog.NewNullLogger(), // we say what happens ourselves
 		GRPCDialOptions: []grpc.DialOption{
