@@ -112,9 +112,9 @@ type Statistics struct {
 type Plugin struct {
 	Name    string
 	Check   string // name of its check; empty for a strategy
-	Kind    string // "checker" or "recovery"
+	Kind    string // e.g. "checker" or "recovery"
 	Version string
-	// State is one of PluginStates.
+	// State is one word, e.g. "running", "backoff" or "quarantined".
 	State     string
 	PID       int // 0: none
 	Restarts  uint64

@@ -86,17 +86,11 @@ func secureDirectory(dir string) (open bool, err error) {
 	return true, nil
 }
 
-const (
-	// maxSocketPath is how long the path of a unix socket may be: the kernel
-	// takes 107 bytes on Linux and 103 elsewhere.
-	maxSocketPath = 100
-	// longestSocket is the longest name that a socket in there gets.
-	longestSocket = "hub.sock"
-)
-
-func socketsFit(dir string) bool {
-	return len(dir)+1+len(longestSocket) <= maxSocketPath
-}
+// maxSocketDir is how long the path of the folder for sockets may be. Plugins
+// have theirs up to 48 bytes further down (plugins/plugin-dirN/pluginN), and a
+// socket's path must not be longer than 100: the kernel takes 107 bytes on
+// Linux and 103 elsewhere.
+const maxSocketDir = 52
 
 // socketPrefix is what the names of temporary socket folders for the state
 // directory begin with.
@@ -106,33 +100,38 @@ func socketPrefix(stateDir string) string {
 }
 
 // makeSocketDir gives a folder in which sockets have paths that the kernel
-// takes: the state directory itself, or a new private folder in temp.
-func makeSocketDir(stateDir, temp string) (string, error) {
-	if socketsFit(stateDir) {
+// takes: the state directory itself, or a new private folder in one of temps.
+func makeSocketDir(stateDir string, temps []string) (string, error) {
+	if len(stateDir) <= maxSocketDir {
 		return stateDir, nil
 	}
-	dir, err := os.MkdirTemp(temp, socketPrefix(stateDir)+"*") // 0700, and no one else's by construction
-	if err != nil {
-		return "", unusable(stateDir, fmt.Sprintf("its path is too long for sockets, and a temporary folder cannot be made in %s: %v", temp, err), err,
-			"name a directory with a shorter path: --state-dir DIR", "or let TMPDIR name a folder that can be written")
+	var failed error
+	for _, temp := range temps {
+		dir, err := os.MkdirTemp(temp, socketPrefix(stateDir)+"*") // 0700, and no one else's by construction
+		if err == nil && len(dir) <= maxSocketDir {
+			return dir, nil
+		}
+		if err == nil {
+			_ = os.Remove(dir)
+			err = fmt.Errorf("%s is too long, too", temp)
+		}
+		failed = errors.Join(failed, err)
 	}
-	if !socketsFit(dir) {
-		_ = os.Remove(dir)
-		return "", unusable(stateDir, fmt.Sprintf("its path is too long for sockets, and so is that of %s", temp), nil,
-			"name a directory with a shorter path: --state-dir DIR", "or let TMPDIR name a shorter one")
-	}
-	return dir, nil
+	return "", unusable(stateDir, fmt.Sprintf("its path is too long for sockets, and there is no place for them elsewhere: %v", failed), failed,
+		"name a directory with a shorter path: --state-dir DIR", "or let TMPDIR name a folder with a short path that can be written")
 }
 
 // sweepSocketDirs removes temporary socket folders that earlier hosts of the
-// state directory left: those in temp, and those that their PID files named.
+// state directory left: those in temps, and those that their PID files named.
 // Only folders with the right name that nobody but us could write are touched.
-func sweepSocketDirs(stateDir, temp string, named []string) []string {
+func sweepSocketDirs(stateDir string, temps, named []string) []string {
 	prefix := socketPrefix(stateDir)
-	entries, _ := os.ReadDir(temp)
-	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), prefix) {
-			named = append(named, filepath.Join(temp, entry.Name()))
+	for _, temp := range temps {
+		entries, _ := os.ReadDir(temp)
+		for _, entry := range entries {
+			if strings.HasPrefix(entry.Name(), prefix) {
+				named = append(named, filepath.Join(temp, entry.Name()))
+			}
 		}
 	}
 	var swept []string

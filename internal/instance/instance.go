@@ -20,7 +20,7 @@ type Options struct {
 	// Logger for what Open and Keep find; nil: nothing is logged.
 	Logger hclog.Logger
 	// TempDir is where the sockets go when the state directory's path is too
-	// long for them; empty: os.TempDir.
+	// long for them; empty: os.TempDir, and /tmp where that is too long itself.
 	TempDir string
 	// Port of the host that wants the directory, for the message that refuses
 	// it; 0 when it is not known yet.
@@ -64,9 +64,9 @@ func Open(dir string, opts Options) (*Instance, error) {
 	if i.log == nil {
 		i.log = hclog.NewNullLogger()
 	}
-	temp := opts.TempDir
-	if temp == "" {
-		temp = os.TempDir()
+	temps := []string{opts.TempDir}
+	if opts.TempDir == "" {
+		temps = temporary()
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -78,7 +78,7 @@ func Open(dir string, opts Options) (*Instance, error) {
 	if i.lock, err = takeLock(i.dir, opts.Port); err != nil {
 		return nil, err
 	}
-	if err := i.settle(temp, opts.Port); err != nil {
+	if err := i.settle(temps, opts.Port); err != nil {
 		_ = i.lock.Unlock()
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func Open(dir string, opts Options) (*Instance, error) {
 }
 
 // settle makes the directory, whose lock is held, ours.
-func (i *Instance) settle(temp string, port int) error {
+func (i *Instance) settle(temps []string, port int) error {
 	// The lock may be new because somebody removed the old one under a host
 	// that is still there.
 	if info, err := Running(i.dir); err == nil && info.PID != os.Getpid() {
@@ -119,10 +119,10 @@ func (i *Instance) settle(temp string, port int) error {
 	for _, path := range unfinished {
 		_ = os.Remove(path)
 	}
-	for _, path := range sweepSocketDirs(i.dir, temp, sockets) {
+	for _, path := range sweepSocketDirs(i.dir, temps, sockets) {
 		i.log.Info("removed the sockets of an earlier host", "path", path)
 	}
-	i.socketDir, err = makeSocketDir(i.dir, temp)
+	i.socketDir, err = makeSocketDir(i.dir, temps)
 	return err
 }
 

@@ -4,6 +4,7 @@ package instance
 
 import (
 	"io/fs"
+	"os"
 	"strconv"
 )
 
@@ -18,3 +19,5 @@ func permissive(fs.FileMode) bool { return false }
 func syncDirectory(string) error { return nil }
 
 func stopCommand(pid int) string { return "taskkill /PID " + strconv.Itoa(pid) }
+
+func temporary() []string { return []string{os.TempDir()} }

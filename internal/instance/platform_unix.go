@@ -36,3 +36,6 @@ func syncDirectory(dir string) error {
 }
 
 func stopCommand(pid int) string { return "kill -TERM " + strconv.Itoa(pid) }
+
+// temporary lists the folders for what is temporary, the best one first.
+func temporary() []string { return []string{os.TempDir(), "/tmp"} }
