@@ -29,12 +29,18 @@ type change struct {
 	waiting []chan error // who asked for it
 }
 
-// outcome of a change. If err is nil, hub is the new one. Otherwise hub is the
-// old one if it is still in service; if not, failed tells how long the new one lived.
+// outcome of a change. If err is nil, hub is the new one, which has answered its
+// first heartbeat. Otherwise hub is the old one if it is still in service; if
+// not, failed tells how long the new one lived.
 type outcome struct {
 	hub    *worker
 	err    error
 	failed time.Duration
+
+	stats     *hubv1.Statistics // of the first heartbeat
+	roundTrip time.Duration
+	reason    string
+	handover  bool // the new one replaced one that was in service
 }
 
 // Run keeps a hub in service until ctx ends: it starts one, watches it and
@@ -105,11 +111,37 @@ func (l *loop) settle(o outcome) {
 	l.change = nil
 	c.cancel()
 	l.hub = o.hub
+	if o.err == nil {
+		l.serve(o)
+	}
 	for _, reply := range c.waiting {
 		reply <- o.err
 	}
 	if o.err != nil && o.hub == nil && l.ctx.Err() == nil {
 		l.replace(o.failed)
+	}
+}
+
+// serve puts the new hub in service and begins to watch it.
+func (l *loop) serve(o outcome) {
+	w := o.hub
+	l.adopt(w, o)
+	w.beginWatch(observer{
+		answered: func(stats *hubv1.Statistics, at time.Time, roundTrip time.Duration) {
+			l.update(func(s *Snapshot) {
+				s.Statistics, s.LastHeartbeat, s.RoundTrip, s.Missed = stats, at, roundTrip, 0
+			})
+		},
+		missed: func(inARow int) {
+			l.update(func(s *Snapshot) { s.Missed = inARow })
+		},
+		paused: func(away time.Duration) {
+			l.emit(Event{Kind: Paused, PID: w.proc.PID(), Generation: w.generation, Pause: away})
+		},
+	})
+	l.emit(Event{Kind: Serving, PID: w.proc.PID(), Generation: w.generation, Cause: o.reason})
+	if o.handover {
+		l.emit(Event{Kind: HandedOver, PID: w.proc.PID(), Generation: w.generation, Cause: o.reason})
 	}
 }
 
@@ -217,7 +249,7 @@ func (k *Keeper) bringUp(ctx context.Context, old *worker, reason string) outcom
 		k.retire(old, nil, old.kill(), reason)
 		old = nil
 	}
-	replaced := old
+	handover := old != nil
 	k.generation++
 	generation := k.generation
 	k.update(func(s *Snapshot) { s.LastGeneration = generation })
@@ -255,29 +287,11 @@ func (k *Keeper) bringUp(ctx context.Context, old *worker, reason string) outcom
 	if err != nil {
 		return failed(err)
 	}
-	k.adopt(w, stats, roundTrip, replaced != nil)
-	w.beginWatch(observer{
-		answered: func(stats *hubv1.Statistics, at time.Time, roundTrip time.Duration) {
-			k.update(func(s *Snapshot) {
-				s.Statistics, s.LastHeartbeat, s.RoundTrip, s.Missed = stats, at, roundTrip, 0
-			})
-		},
-		missed: func(inARow int) {
-			k.update(func(s *Snapshot) { s.Missed = inARow })
-		},
-		paused: func(away time.Duration) {
-			k.emit(Event{Kind: Paused, PID: w.proc.PID(), Generation: w.generation, Pause: away})
-		},
-	})
-	k.emit(Event{Kind: Serving, PID: w.proc.PID(), Generation: generation, Cause: reason})
-	if replaced != nil {
-		k.emit(Event{Kind: HandedOver, PID: w.proc.PID(), Generation: generation, Cause: reason})
-	}
-	return outcome{hub: w}
+	return outcome{hub: w, stats: stats, roundTrip: roundTrip, reason: reason, handover: handover}
 }
 
 // adopt puts a hub in service.
-func (k *Keeper) adopt(w *worker, stats *hubv1.Statistics, roundTrip time.Duration, handover bool) {
+func (k *Keeper) adopt(w *worker, o outcome) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.current = w
@@ -285,9 +299,9 @@ func (k *Keeper) adopt(w *worker, stats *hubv1.Statistics, roundTrip time.Durati
 	s.State = Running
 	s.PID, s.StartTicks, s.Generation = w.proc.PID(), w.proc.StartTicks(), w.generation
 	s.StartedAt, s.AcceptingSince = w.started, w.accepting
-	s.Statistics, s.LastHeartbeat, s.RoundTrip, s.Missed = stats, time.Now(), roundTrip, 0
+	s.Statistics, s.LastHeartbeat, s.RoundTrip, s.Missed = o.stats, w.accepting.Add(o.roundTrip), o.roundTrip, 0
 	s.NextStart = time.Time{}
-	if handover {
+	if o.handover {
 		s.Handovers++
 	}
 }
@@ -305,7 +319,7 @@ func (k *Keeper) retire(w *worker, last *hubv1.Statistics, exit child.Exit, caus
 	s.StartedAt, s.AcceptingSince = time.Time{}, time.Time{}
 	s.Missed = 0
 	s.LastExit, s.LastExitAt = cause, time.Now()
-	if text := exitText(exit); text != cause {
+	if text := w.exitText(exit); text != cause {
 		s.LastExit += ": " + text
 	}
 	if last == nil {

@@ -88,11 +88,11 @@ func (w *worker) watch(ctx context.Context, o observer) {
 		case <-ctx.Done():
 			return
 		case <-w.proc.Done():
-			w.cause = exitText(w.proc.Exit())
+			w.cause = w.exitText(w.proc.Exit())
 			return
 		case <-w.lost:
 			if w.awaitExit(killWait) {
-				w.cause = exitText(w.proc.Exit())
+				w.cause = w.exitText(w.proc.Exit())
 			} else {
 				w.cause, w.hung = "it closed its control channel and did not exit", true
 			}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -53,6 +55,8 @@ type worker struct {
 	over  chan struct{}
 	cause string
 	hung  bool
+
+	cry atomic.Pointer[string] // see heed
 }
 
 // spawn starts the process of a hub. Whoever has it calls release in the end.
@@ -70,27 +74,31 @@ func spawn(o *Options, generation uint64) (*worker, error) {
 	}
 	files = append(files, listeners...)
 	control := &controlConn{Conn: ours, lost: make(chan struct{})}
-	conn, err := dial(control, o.StartDeadline)
+	conn, err := dial(control)
 	if err != nil {
 		_ = ours.Close()
 		return nil, err
 	}
 	log := o.Log.Named("hub")
-	proc, err := child.Start(child.Spec{
+	w := &worker{
+		opts: o, generation: generation, conn: conn, client: hubv1.NewHubServiceClient(conn),
+		lost: control.lost, started: time.Now(), over: make(chan struct{}),
+	}
+	w.proc, err = child.Start(child.Spec{
 		Name: "hub", Path: o.Executable, Argv0: "upkeep-hub", Args: o.Args,
 		Env: environment(o, len(listeners)), ExtraFiles: files,
 		Stdout: func(line string) { relay(log, line) },
-		Stderr: func(line string) { relay(log, line) },
+		Stderr: func(line string) {
+			w.heed(line)
+			relay(log, line)
+		},
 	})
 	if err != nil {
 		_ = conn.Close()
 		_ = ours.Close()
 		return nil, err
 	}
-	return &worker{
-		opts: o, generation: generation, proc: proc, conn: conn, client: hubv1.NewHubServiceClient(conn),
-		lost: control.lost, started: time.Now(), over: make(chan struct{}),
-	}, nil
+	return w, nil
 }
 
 func closeFiles(files []*os.File) {
@@ -129,7 +137,7 @@ func environment(o *Options, listeners int) []string {
 
 // dial makes a gRPC client of the one connection there is. It never connects
 // again: a hub whose control channel ended is replaced.
-func dial(control *controlConn, patience time.Duration) (*grpc.ClientConn, error) {
+func dial(control *controlConn) (*grpc.ClientConn, error) {
 	used := false
 	var mu sync.Mutex
 	conn, err := grpc.NewClient("passthrough:///hub",
@@ -143,7 +151,8 @@ func dial(control *controlConn, patience time.Duration) (*grpc.ClientConn, error
 			used = true
 			return control, nil
 		}),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: patience}),
+		// The start deadline is ours, and knows when we ourselves were away; gRPC's does not.
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 24 * time.Hour}),
 		grpc.WithIdleTimeout(0), // going idle would close the channel, and with it the hub
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
@@ -203,7 +212,7 @@ func (w *worker) explain(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("the hub did not %s: %w", what, context.Cause(ctx))
 	}
 	if status.Code(err) == codes.Unavailable && w.awaitExit(killWait) {
-		return fmt.Errorf("the hub did not %s: %s", what, exitText(w.proc.Exit()))
+		return fmt.Errorf("the hub did not %s: %s", what, w.exitText(w.proc.Exit()))
 	}
 	return fmt.Errorf("the hub did not %s: %s", what, status.Convert(err).Message())
 }
@@ -284,13 +293,29 @@ func (w *worker) release() child.Exit {
 	return w.proc.Exit()
 }
 
-// exitText is one phrase with the last thing that the process said.
-func exitText(exit child.Exit) string {
+// exitText is one phrase with what the process died of, as far as it said so.
+func (w *worker) exitText(exit child.Exit) string {
 	text := exit.String()
-	if n := len(exit.Tail); n > 0 {
-		text += ": " + exit.Tail[n-1]
+	if cry := w.cry.Load(); cry != nil {
+		return text + ": " + *cry
+	}
+	if exit.Code <= 0 {
+		return text // killed from outside, or content: its last line is no explanation
+	}
+	for _, line := range slices.Backward(exit.Tail) {
+		if !strings.HasPrefix(line, "{") { // nor is an entry of its log
+			return text + ": " + line
+		}
 	}
 	return text
+}
+
+// heed keeps the line with which the Go runtime says what a process dies of;
+// the trace that follows it may be longer than any tail.
+func (w *worker) heed(line string) {
+	if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+		w.cry.Store(&line)
+	}
 }
 
 // errLate is the cause of a context that awakeTimeout ended.
