@@ -18,6 +18,10 @@ import (
 // behind it is dead, which is the better explanation.
 const exitGrace = 100 * time.Millisecond
 
+// earlyTimeout before its deadline, a call that "timed out" was in truth
+// answered: with the news of some deadline of the plugin's own.
+const earlyTimeout = 50 * time.Millisecond
+
 // Check asks the checker to look once. Bad news about the target is in the
 // output; an error, a *CallError, means that the checker could not look: it is
 // down (ErrDown), died meanwhile (ErrExited), gave no answer in time
@@ -152,13 +156,16 @@ func (i *Instance) call(ctx context.Context, what string, counted bool, ask func
 		return fail(context.Canceled, "")
 	}
 	cause, remedy := fromStatus(err)
+	if errors.Is(cause, ErrTimeout) && time.Until(deadline) > earlyTimeout {
+		cause = fmt.Errorf("it gave up by itself: %s", cleanText(status.Convert(err).Message(), maxText))
+	}
 	if !errors.Is(cause, ErrTimeout) {
 		s.missed.Store(0)
 		return fail(cause, remedy)
 	}
 	late := time.Since(deadline) > i.opts.Lateness // we slept ourselves
 	if counted && !late && int(s.missed.Add(1)) >= i.opts.CheckTimeouts {
-		s.condemn(fmt.Sprintf("it did not answer %d calls in a row", i.opts.CheckTimeouts))
+		s.condemn(verdict{reason: fmt.Sprintf("it did not answer %d calls in a row", i.opts.CheckTimeouts), recycled: true})
 	}
 	return fail(cause, remedy)
 }

@@ -88,8 +88,7 @@ func Discover(dir string) (found []Candidate, skipped []Skipped, err error) {
 	if !info.IsDir() {
 		return nil, nil, &DirectoryError{dir, errors.New("is not a directory"), "name the directory that holds the plugins with --plugins DIR"}
 	}
-	rootWarning, refusal := trust(root, info)
-	if refusal != nil {
+	if _, refusal := trust(root, info); refusal != nil {
 		return nil, nil, &DirectoryError{dir, errors.New(refusal.reason), refusal.remedy}
 	}
 	entries, err := os.ReadDir(root) // sorted by name
@@ -110,9 +109,6 @@ func Discover(dir string) (found []Candidate, skipped []Skipped, err error) {
 			continue
 		}
 		names[c.Name] = true
-		if rootWarning != "" {
-			c.Warnings = append(c.Warnings, rootWarning)
-		}
 		found = append(found, c)
 	}
 	return found, skipped, nil
@@ -148,7 +144,7 @@ func examine(root, entry string) (Candidate, *distrust) {
 	switch {
 	case info.IsDir():
 		c.Name = entry
-		return examineFolder(c, path, info)
+		return examineFolder(c, path)
 	case !info.Mode().IsRegular():
 		return Candidate{}, &distrust{"is no regular file (" + kindOf(info.Mode()) + ")", "remove it from the plugin directory"}
 	case !executable(path, info):
@@ -157,13 +153,11 @@ func examine(root, entry string) (Candidate, *distrust) {
 	return trusted(c)
 }
 
-func examineFolder(c Candidate, folder string, info fs.FileInfo) (Candidate, *distrust) {
-	if warning, refusal := trust(folder, info); refusal != nil {
-		return Candidate{}, refusal
-	} else if warning != "" {
-		c.Warnings = append(c.Warnings, warning)
-	}
+func examineFolder(c Candidate, folder string) (Candidate, *distrust) {
 	c.Folder, c.file = folder, ""
+	if _, refusal := trusted(c); refusal != nil { // before anything in it is read
+		return Candidate{}, refusal
+	}
 	m, warning, refusal := readManifest(c.root, folder)
 	if refusal != nil {
 		return Candidate{}, refusal
@@ -241,23 +235,30 @@ func examineCommand(c Candidate, command string) (Candidate, *distrust) {
 	return trusted(c)
 }
 
-// trusted completes a candidate when its own file may be run.
+// trusted completes a candidate when nobody else may exchange what would be
+// run: it judges the plugin's file and every folder from there up to the plugin
+// directory.
 func trusted(c Candidate) (Candidate, *distrust) {
-	if c.file == "" {
-		return c, nil
+	path := c.file
+	if path == "" {
+		path = c.Folder
 	}
-	info, err := os.Stat(c.file)
-	if err != nil {
-		return Candidate{}, &distrust{pathCause(err).Error(), "let the user that runs host read it"}
+	for ; ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return Candidate{}, &distrust{pathCause(err).Error() + ": " + path, "put it back, or let the user that runs host read it"}
+		}
+		warning, refusal := trust(path, info)
+		if refusal != nil {
+			return Candidate{}, refusal
+		}
+		if warning != "" {
+			c.Warnings = append(c.Warnings, warning)
+		}
+		if path == c.root || path == filepath.Dir(path) {
+			return c, nil
+		}
 	}
-	warning, refusal := trust(c.file, info)
-	if refusal != nil {
-		return Candidate{}, refusal
-	}
-	if warning != "" {
-		c.Warnings = append(c.Warnings, warning)
-	}
-	return c, nil
 }
 
 // inside resolves the links of path, which must stay below folder.

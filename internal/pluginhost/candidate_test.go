@@ -1,3 +1,5 @@
+//go:build linux
+
 package pluginhost
 
 import (
@@ -5,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,7 +55,9 @@ func TestDiscoverFindsWhatMayRunAndSaysWhyItSkipsTheRest(t *testing.T) {
 	file("open/open", 0o757)
 	file("openfolder/openfolder", 0o755)
 	check(os.Chmod(filepath.Join(dir, "openfolder"), 0o777))
-	file("stranger/stranger", 0o755)
+	file("deep/bin/run", 0o755)
+	manifest("deep", `{"command":"bin/run"}`)
+	check(os.Chmod(filepath.Join(dir, "deep/bin"), 0o777))
 	check(syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o755))
 	check(os.MkdirAll(filepath.Join(dir, "folder/folder"), 0o755))
 	check(os.Symlink(outside, filepath.Join(dir, "away")))
@@ -75,7 +80,7 @@ func TestDiscoverFindsWhatMayRunAndSaysWhyItSkipsTheRest(t *testing.T) {
 		names = append(names, c.Name)
 		byName[c.Name] = c
 	}
-	want := []string{"alone", "described", "group", "interpreted", "linked", "own", "stranger", "zebra"}
+	want := []string{"alone", "described", "group", "interpreted", "linked", "own", "zebra"}
 	if strings.Join(names, " ") != strings.Join(want, " ") {
 		t.Errorf("found %v, want %v: sorted, and nothing else", names, want)
 	}
@@ -99,7 +104,7 @@ func TestDiscoverFindsWhatMayRunAndSaysWhyItSkipsTheRest(t *testing.T) {
 	reasons := map[string]string{
 		"README.md": "is not executable", "weak": "is not executable", "unbuilt": "not built",
 		"open": "anybody may write to its file", "openfolder": "anybody may write to its folder",
-		"fifo": "a fifo", "folder": "a folder", "away": "outside of its folder", "awayfile": "outside of its folder",
+		"deep": "anybody may write to its folder", "fifo": "a fifo", "folder": "a folder", "away": "outside of its folder", "awayfile": "outside of its folder",
 		"loop": "cannot be resolved", "badjson": "plugin.json", "unknownkey": "comand", "badsum": "64 hexadecimal",
 		"nocommand": "not on PATH", "unpinnable": "pins a SHA-256", "escape": "outside of its folder", "bad name!": "its name is none",
 	}
@@ -132,18 +137,29 @@ func TestUnbuiltPluginSaysRunMake(t *testing.T) {
 	}
 }
 
-func TestFileOfAStrangerIsNotRun(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return // only root can give files away
-	}
-	dir := pluginDir(t)
-	path := filepath.Join(dir, "theirs")
-	if err := errors.Join(os.WriteFile(path, []byte("#!/bin/sh\n"), 0o755), os.Chmod(path, 0o755), os.Chown(path, 12345, 0)); err != nil {
+// ownedBy is a file's description with another owner.
+type ownedBy struct {
+	fs.FileInfo
+	uid uint32
+}
+
+func (o ownedBy) Sys() any { return &syscall.Stat_t{Uid: o.uid} }
+
+func TestOnlyOurOwnFilesAndRootsAreRun(t *testing.T) {
+	path := filepath.Join(pluginDir(t), "theirs")
+	if err := errors.Join(os.WriteFile(path, []byte("#!/bin/sh\n"), 0o755), os.Chmod(path, 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	_, skipped, err := Discover(dir)
-	if err != nil || len(skipped) != 1 || !strings.Contains(skipped[0].Reason, "user 12345") {
-		t.Errorf("%v, %+v; want a refusal that names the owner", err, skipped)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	us := uint32(os.Geteuid())
+	for uid, want := range map[uint32]string{us: "", 0: "", us + 1000: "belongs to user " + strconv.Itoa(int(us)+1000)} {
+		_, refusal := trust(path, ownedBy{info, uid})
+		if (refusal == nil) != (want == "") || refusal != nil && !strings.Contains(refusal.reason, want) {
+			t.Errorf("a file of user %d: %+v, want %q", uid, refusal, want)
+		}
 	}
 }
 

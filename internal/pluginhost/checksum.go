@@ -31,26 +31,18 @@ var errChanged = errors.New("its file has changed since host started it")
 // looks again at owner, permissions and links, and reads the file when it is
 // new or may have changed. want is the configured SHA-256 or empty.
 func (p *pin) verify(c Candidate, want string) error {
-	if c.file == "" {
-		return nil
-	}
 	refuse := func(err error, remedy string) error { return &LaunchError{Plugin: c.Name, Err: err, Remedy: remedy} }
-	path, refusal := inside(c.root, c.file)
-	if refusal == nil && path != c.file {
-		refusal = &distrust{"its file was replaced by a link", "restart host after the change"}
-	}
-	for _, place := range []string{c.root, c.Folder, c.file} {
-		if refusal != nil {
-			break
+	_, refusal := trusted(c)
+	if path, bad := inside(c.root, c.file); refusal == nil && c.file != "" {
+		if refusal = bad; bad == nil && path != c.file {
+			refusal = &distrust{"its file was replaced by a link", "put the file back, or restart host after the change"}
 		}
-		info, err := os.Stat(place)
-		if err != nil {
-			return refuse(err, "put the plugin back, then release it")
-		}
-		_, refusal = trust(place, info)
 	}
 	if refusal != nil {
 		return refuse(errors.New(refusal.reason), refusal.remedy)
+	}
+	if c.file == "" {
+		return nil
 	}
 	file, err := os.Open(c.file)
 	if err != nil {

@@ -34,6 +34,9 @@ type LaunchError struct {
 	Plugin string // name in the plugin directory
 	Err    error
 	Remedy string // one imperative sentence
+	// Tail has the last lines of standard error, oldest first; nil when no
+	// process was started or it said nothing.
+	Tail []string
 
 	// again: starting once more may help; otherwise the plugin is refused.
 	again bool
@@ -60,6 +63,8 @@ type ExitError struct {
 	Tail []string
 
 	killed bool // by somebody else's SIGKILL
+	// recycled: host ended a process that still answered its health calls.
+	recycled bool
 }
 
 func (e *ExitError) Error() string {
@@ -106,10 +111,10 @@ func (e *quarantineError) Hint() string {
 	return "mend it, then release the plugin"
 }
 
-func newExitError(plugin, reason string, exit child.Exit) *ExitError {
+func newExitError(plugin string, why verdict, exit child.Exit) *ExitError {
 	return &ExitError{
-		Plugin: plugin, Reason: reason, Exit: exit.String(), Tail: exit.Tail,
-		killed: reason == "" && exit.Signal == syscall.SIGKILL,
+		Plugin: plugin, Reason: why.reason, Exit: exit.String(), Tail: exit.Tail,
+		killed: why.reason == "" && exit.Signal == syscall.SIGKILL, recycled: why.recycled,
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build linux
+
 package pluginhost
 
 import (
@@ -209,6 +211,8 @@ func (p *fakePlugin) Check(ctx context.Context, r *pluginv1.CheckRequest) (*plug
 		select {} // and ignore ctx
 	case "error":
 		return nil, status.Error(codes.FailedPrecondition, "the disk\nis gone")
+	case "own-timeout":
+		return nil, status.Error(codes.DeadlineExceeded, "the disk did not answer me")
 	case "huge":
 		good.Message = strings.Repeat("x", 100<<20)
 	case "nan":

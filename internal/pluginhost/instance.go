@@ -129,6 +129,7 @@ func (i *Instance) run(ctx context.Context) {
 // plugin is released, or not before ctx ends.
 func (i *Instance) recover(ctx context.Context, began time.Time, err error) {
 	var launch *LaunchError
+	var exit *ExitError
 	state, pause := Backoff, time.Duration(0)
 	if reason := i.takeEviction(); reason != "" {
 		err = &LaunchError{Plugin: i.name, Err: errors.New(reason), Remedy: "remove one of the two plugins, or give it another check_name"}
@@ -136,6 +137,8 @@ func (i *Instance) recover(ctx context.Context, began time.Time, err error) {
 	switch isLaunch := errors.As(err, &launch); {
 	case isLaunch && launch.ours:
 		pause = i.restarts.hindered(time.Now(), began)
+	case errors.As(err, &exit) && exit.recycled:
+		pause = i.restarts.pause(time.Now(), began)
 	case isLaunch && !launch.again:
 		state = Refused
 	default:
@@ -195,7 +198,7 @@ func (i *Instance) serve(ctx context.Context, s *session) error {
 			next = i.opts.HealthTimeout / 2
 			i.log.Warn("plugin missed a health call", "missed", health.missed, "error", err)
 			if health.missed >= i.opts.HealthMisses {
-				s.condemn(fmt.Sprintf("it missed %d health calls in a row: %v", health.missed, err))
+				s.condemn(verdict{reason: fmt.Sprintf("it missed %d health calls in a row: %v", health.missed, err)})
 			}
 		}
 		timer.Reset(next)
@@ -241,7 +244,7 @@ func (i *Instance) attach(s *session) {
 	evicted := i.evicted
 	i.mu.Unlock()
 	if evicted != "" { // while it was being started
-		s.condemn(evicted)
+		s.condemn(verdict{reason: evicted})
 	}
 	i.change(Running, Event{PID: s.run.process().PID(), Version: s.info.Version})
 }
@@ -267,8 +270,11 @@ func (i *Instance) blameLocked(err error) {
 		i.snapshot.LastHint = hinter.Hint()
 	}
 	var exit *ExitError
+	var launch *LaunchError
 	if errors.As(err, &exit) {
 		i.snapshot.StderrTail = exit.Tail
+	} else if errors.As(err, &launch) {
+		i.snapshot.StderrTail = launch.Tail
 	}
 }
 
@@ -321,7 +327,7 @@ func (i *Instance) evict(reason string) {
 	s := i.session
 	i.mu.Unlock()
 	if s != nil {
-		s.condemn(reason)
+		s.condemn(verdict{reason: reason})
 	}
 }
 

@@ -62,12 +62,6 @@ func (i *Instance) introduce(ctx context.Context, s *session) error {
 	if err != nil {
 		return refuse(err, "correct config_schema in the plugin's Describe")
 	}
-	if info.Is(Checker) {
-		if owner := i.checks.claim(info.CheckName, i); owner != nil {
-			return refuse(fmt.Errorf("its check %q is already made by plugin %q", info.CheckName, owner.name),
-				"remove one of the two plugins, or give it another check_name")
-		}
-	}
 	config := i.layers.merge(schema, info)
 	const where = "correct it under plugins.<name>.config in the configuration, or in plugin.json"
 	if schema == nil && len(config) > 0 {
@@ -87,6 +81,12 @@ func (i *Instance) introduce(ctx context.Context, s *session) error {
 	}
 	if err != nil {
 		return refuse(err, where)
+	}
+	if info.Is(Checker) {
+		if owner := i.checks.claim(info.CheckName, i); owner != nil {
+			return refuse(fmt.Errorf("its check %q is already made by plugin %q", info.CheckName, owner.name),
+				"remove one of the two plugins, or give it another check_name")
+		}
 	}
 	s.info, s.loads = info, info.loads()
 	return nil
@@ -131,6 +131,6 @@ func (i *Instance) explainIntroduction(s *session, err error) error {
 	}
 	return &LaunchError{
 		Plugin: i.name, again: true, Remedy: "mend what its last words name; a plugin must print a handshake and keep running",
-		Err: fmt.Errorf("it ended while it was started: %s%s", exit.Exit, lastWords(exit.Tail)),
+		Err: fmt.Errorf("it ended while it was started: %s%s", exit.Exit, lastWords(exit.Tail)), Tail: exit.Tail,
 	}
 }

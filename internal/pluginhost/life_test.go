@@ -1,3 +1,5 @@
+//go:build linux
+
 package pluginhost
 
 import (
@@ -96,6 +98,11 @@ func TestErrorOfACheckIsNoEndOfThePlugin(t *testing.T) {
 	if !errors.As(err, &call) || call.Plugin != "good" || call.Call != "check" || !strings.Contains(err.Error(), `the disk\x0ais gone`) {
 		t.Errorf("%v, want a CallError with the sanitised text", err)
 	}
+	for range 4 {
+		if _, err := b.check("good", "own-timeout", patience); err == nil || errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "the disk did not answer me") {
+			t.Errorf("a deadline of its own: %v, want its text and no ErrTimeout", err)
+		}
+	}
 	if _, err := b.check("good", "huge", patience); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("100 MB: %v, want ErrTooLarge", err)
 	}
@@ -160,6 +167,12 @@ func TestPluginWhoseChecksHangTwiceIsReplaced(t *testing.T) {
 	if !strings.Contains(after.LastError, "did not answer 2 calls in a row") {
 		t.Errorf("replaced because of %q", after.LastError)
 	}
+	for range 5 { // what it looks at may be what hangs: that is no crash loop
+		before = b.is("good", Running)
+		hang()
+		hang()
+		b.until("good", "replaced", func(s Snapshot) bool { return s.State == Running && s.PID != before.PID })
+	}
 }
 
 func TestCallThatWasGivenNoTimeBlamesNobody(t *testing.T) {
@@ -189,6 +202,9 @@ func TestCrashLoopEndsInQuarantineAndReleaseEndsThat(t *testing.T) {
 	install(t, dir, "loop", "exits", nil)
 	b := run(t, dir, nil)
 	s := b.is("loop", Quarantined)
+	if len(s.StderrTail) != 1 || s.StderrTail[0] != "cannot find my licence" {
+		t.Errorf("its last lines are %q", s.StderrTail)
+	}
 	if s.Restarts != 4 || !strings.Contains(s.LastError, "5 failures within 10m0s") || !strings.Contains(s.LastError, "cannot find my licence") {
 		t.Errorf("quarantined after %d restarts because of %q, want 4 and the last words", s.Restarts, s.LastError)
 	}

@@ -9,7 +9,10 @@ type RestartPolicy struct {
 	Healthy time.Duration
 	// First pause; each further exit doubles it, up to Longest.
 	First, Longest time.Duration
-	// Crashes within Window lead to quarantine.
+	// Crashes within Window lead to quarantine. A process that host replaced
+	// because its calls timed out while it answered its health calls is no
+	// crash: what it looks at may be what hangs, and once that is cured the
+	// checker must be there.
 	Crashes int
 	Window  time.Duration
 }
@@ -55,6 +58,8 @@ func (r *restarts) hindered(now, started time.Time) time.Duration {
 	return r.pause(now, started)
 }
 
+// pause is how long to wait after the end of a process that began to run at
+// started, and books nothing but the streak.
 func (r *restarts) pause(now, started time.Time) time.Duration {
 	if now.Sub(started) >= r.policy.Healthy {
 		r.streak = 0

@@ -53,9 +53,9 @@ type session struct {
 	end  context.CancelCauseFunc
 	dead chan struct{} // closed by await, after ctx ended
 
-	// condemned is why host ended the process; written before the kill by
-	// condemn, which takes its one place.
-	condemned chan string
+	// condemned has one place for why host ended the process: taken by the
+	// first reason, before the kill; read by await.
+	condemned chan verdict
 }
 
 // sessionSpec is what one start needs.
@@ -96,7 +96,7 @@ func open(ctx context.Context, spec sessionSpec) (*session, error) {
 	spec.spec.FirstStdoutRaw = true
 	s := &session{
 		plugin: spec.plugin, log: spec.log, run: &processRunner{spec: spec.spec},
-		dead: make(chan struct{}), condemned: make(chan string, 1),
+		dead: make(chan struct{}), condemned: make(chan verdict, 1),
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	s.client = goplugin.NewClient(&goplugin.ClientConfig{
@@ -168,18 +168,25 @@ func (s *session) connect() error {
 func (s *session) await(proc *child.Process) {
 	defer close(s.dead)
 	<-proc.Done()
-	reason := ""
+	var why verdict
 	select {
-	case reason = <-s.condemned:
+	case why = <-s.condemned:
 	default:
 	}
-	s.end(newExitError(s.plugin, reason, proc.Exit()))
+	s.end(newExitError(s.plugin, why, proc.Exit()))
 }
 
-// condemn ends the process because of reason. It does not wait.
-func (s *session) condemn(reason string) {
+// verdict is why host ended a process.
+type verdict struct {
+	reason string
+	// recycled: the process answers its health calls, only its work hangs.
+	recycled bool
+}
+
+// condemn ends the process because of why. It does not wait.
+func (s *session) condemn(why verdict) {
 	select {
-	case s.condemned <- reason:
+	case s.condemned <- why:
 	default: // already condemned; the first reason stands
 	}
 	s.run.kill()
@@ -208,13 +215,12 @@ func (s *session) interceptStream(ctx context.Context, desc *grpc.StreamDesc, cc
 // handshake came; we know what came instead, and how the process ended.
 func (s *session) explain(ctx context.Context, err error) error {
 	fail := func(again bool, remedy string, cause error) error {
-		return &LaunchError{Plugin: s.plugin, Err: cause, Remedy: remedy, again: again}
+		return &LaunchError{Plugin: s.plugin, Err: cause, Remedy: remedy, Tail: s.exit().Tail, again: again}
 	}
-	proc := s.run.process()
-	if proc == nil {
+	if s.run.process() == nil {
 		return explainExec(s.plugin, s.run.spec.Path, err)
 	}
-	exit := proc.Exit()
+	exit := s.exit()
 	line := s.run.firstLine()
 	shake := strings.Count(line, "|") >= 3
 	words := lastWords(exit.Tail)
@@ -242,6 +248,14 @@ func (s *session) explain(ctx context.Context, err error) error {
 	// A handshake that go-plugin did not like: versions or protocol.
 	return fail(false, "rebuild it for this host: core protocol 1, plugin API version "+fmt.Sprint(handshake.ProtocolVersion)+", gRPC",
 		errors.New(cleanText(strings.Join(strings.Fields(err.Error()), " "), 1000)))
+}
+
+// exit is how the process ended; without one, or before its end, it says so.
+func (s *session) exit() child.Exit {
+	if proc := s.run.process(); proc != nil {
+		return proc.Exit()
+	}
+	return child.Exit{}
 }
 
 // explainExec says why there is no process at all.
@@ -285,7 +299,7 @@ func (s *session) health(ctx context.Context) error {
 // shutdown asks the plugin to end and ends it within timeout, then tidies up.
 func (s *session) shutdown(timeout time.Duration) {
 	select {
-	case s.condemned <- "host is stopping":
+	case s.condemned <- verdict{reason: "host is stopping"}:
 	default: // condemned already
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
