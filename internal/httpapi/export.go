@@ -196,6 +196,15 @@ type decisionBody struct {
 	Rule     string           `json:"rule"`
 	Reason   string           `json:"reason"`
 	Attempt  string           `json:"attempt,omitempty"`
+	// Repeated is how often the same was decided in a row, Since when first.
+	Repeated int    `json:"repeated"`
+	Since    string `json:"since"`
+}
+
+// sameAs says whether two decisions differ in nothing but their time.
+func (d decisionBody) sameAs(o recovery.Decision) bool {
+	return d.Attempt == "" && o.Attempt == "" && d.Incident == o.Incident && d.Action == o.Action &&
+		d.Verdict == o.Verdict && d.Rule == o.Rule && d.Health == o.Health.String()
 }
 
 // trigger is what starts every recovery; the reference has no other.
@@ -253,8 +262,14 @@ func (m moment) recoveryExport() recoveryExport {
 		}
 	}
 	for _, d := range m.Monitoring.Current.Decisions {
+		if last := len(e.RecentDecisions) - 1; last >= 0 && e.RecentDecisions[last].sameAs(d) {
+			e.RecentDecisions[last].Repeated++
+			e.RecentDecisions[last].Since = stamp(d.Time)
+			continue
+		}
 		e.RecentDecisions = append(e.RecentDecisions, decisionBody{
-			instantOf(d.Time), d.Incident, d.Report, d.Health.String(), d.Action, d.Verdict, d.Rule, d.Reason, d.Attempt,
+			instant: instantOf(d.Time), Incident: d.Incident, Report: d.Report, Health: d.Health.String(), Action: d.Action,
+			Verdict: d.Verdict, Rule: d.Rule, Reason: d.Reason, Attempt: d.Attempt, Repeated: 1, Since: stamp(d.Time),
 		})
 	}
 	return e

@@ -119,7 +119,9 @@ func (w *world) source() Source {
 func (w *world) handler() http.Handler { return Handler(w.source(), w.opts) }
 
 // get asks the handler as it would a server.
-func (w *world) get(path string) *httptest.ResponseRecorder { return ask(w.handler(), http.MethodGet, path) }
+func (w *world) get(path string) *httptest.ResponseRecorder {
+	return ask(w.handler(), http.MethodGet, path)
+}
 
 func ask(h http.Handler, method, path string) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
