@@ -15,6 +15,7 @@ type client struct {
 	verdict compatibility
 	probe   bool
 	gone    sync.Once
+	left    chan struct{} // closed when the client has left the namespace
 }
 
 // clients are those that are connected, the probe left out.
@@ -60,6 +61,7 @@ func (cs *clients) versions(limit int) map[string]string {
 // leave takes the client out of the statistics, once, however it left.
 func (c *client) leave() {
 	c.gone.Do(func() {
+		close(c.left)
 		if c.probe {
 			return
 		}
@@ -71,9 +73,9 @@ func (c *client) leave() {
 	})
 }
 
-// settled returns a channel that is closed once every event that was read before
+// settling returns a channel that is closed once every event that was read before
 // is handled. It stays open when the client leaves first.
-func (c *client) settled() <-chan struct{} {
+func (c *client) settling() <-chan struct{} {
 	done := make(chan struct{})
 	// An event passes the socket's queue twice: decoded, then dispatched.
 	c.socket.Enqueue(func() {
@@ -85,7 +87,7 @@ func (c *client) settled() <-chan struct{} {
 // identify reads what a client says about itself when it connects.
 func (h *Hub) identify(s *socket.Socket) *client {
 	auth := s.Handshake().Auth
-	c := &client{link: linkOf(s.Request().Context()), socket: s}
+	c := &client{link: linkOf(s.Request().Context()), socket: s, left: make(chan struct{})}
 	c.verdict = judge(h.opts.ServerVersion, auth["claude_mpm_version"])
 	c.version = c.verdict.ClientVersion
 	if secret, ok := auth[probeAuthKey].(string); ok && h.isProbe(secret) {

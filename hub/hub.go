@@ -259,18 +259,15 @@ func (h *Hub) Stop(ctx context.Context, reason string, drain time.Duration) Stat
 
 // drain waits until the events that were read so far are handled, or ctx ends.
 func (h *Hub) drain(ctx context.Context) {
-	type waiting struct {
-		link *link
-		done <-chan struct{}
+	all := h.clients.all()
+	settling := make([]<-chan struct{}, len(all))
+	for i, c := range all {
+		settling[i] = c.settling()
 	}
-	var all []waiting
-	for _, c := range h.clients.all() {
-		all = append(all, waiting{c.link, c.settled()})
-	}
-	for _, w := range all {
+	for i, c := range all {
 		select {
-		case <-w.done:
-		case <-w.link.ended:
+		case <-settling[i]:
+		case <-c.left:
 		case <-ctx.Done():
 			h.log.Warn("accepted events did not finish in time")
 			return

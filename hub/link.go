@@ -196,7 +196,8 @@ func (l *link) settle(stop <-chan struct{}) {
 		return
 	}
 	select {
-	case <-client.settled():
+	case <-client.settling():
+	case <-client.left:
 	case <-l.ended:
 	case <-stop:
 	}
