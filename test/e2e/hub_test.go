@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,22 +21,7 @@ const watchOver = 6 * time.Second
 // restarts of the hub since host started, as host tells.
 func restarts(t testing.TB, h *rig.Host) float64 {
 	t.Helper()
-	return metric(t, h, "upkeep_hub_restarts_total")
-}
-
-// metric reads a metric without labels.
-func metric(t testing.TB, h *rig.Host, name string) float64 {
-	t.Helper()
-	for line := range strings.Lines(string(get(t, h, "/metrics").Body)) {
-		var value float64
-		if rest, found := strings.CutPrefix(line, name+" "); found {
-			if _, err := fmt.Sscan(rest, &value); err == nil {
-				return value
-			}
-		}
-	}
-	t.Fatalf("/metrics has no %s", name)
-	return 0
+	return diagnostics(t, h).Number("hub", "restarts")
 }
 
 // checkLoad checks that clients were never turned away: whoever came while the
@@ -223,18 +207,14 @@ func TestHubThatIsSlowForClientsEndsInARecovery(t *testing.T) {
 		}
 	}()
 	defer func() { close(done); <-slowed }()
-	var last map[string]any
+	var attempts []string
 	err := rig.Poll(within(t, 120*time.Second), 100*time.Millisecond, func() error {
-		// The admin port answers whatever the hub does.
-		r, err := rig.Get(within(t, 5*time.Second), h.AdminURL("/diagnostics"))
+		d, err := h.Diagnostics(within(t, 5*time.Second))
 		if err != nil {
 			return err
 		}
-		if last, err = r.JSON(); err != nil {
-			return err
-		}
-		if attempted(last) == "" {
-			return fmt.Errorf("no attempt yet: %v", last["recovery_manager"])
+		if attempts = d.Attempts(); len(attempts) == 0 {
+			return fmt.Errorf("no attempt yet: %v", d.At("recovery", "recent_decisions"))
 		}
 		return nil
 	})
@@ -242,17 +222,7 @@ func TestHubThatIsSlowForClientsEndsInARecovery(t *testing.T) {
 		t.Fatalf("nobody did anything about a hub that gets a seventh of its time: %v", err)
 	}
 	measured(t, "slow_hub_until_recovery", time.Since(began))
-	measured(t, "slow_hub_first_action", attempted(last))
-}
-
-// attempted is the newest action that is an attempt, running or over; empty for none.
-func attempted(diagnostics map[string]any) string {
-	actions := actionsTaken(diagnostics)
-	actions = slices.DeleteFunc(actions, func(a string) bool { return a == "log_warning" })
-	if len(actions) == 0 {
-		return ""
-	}
-	return actions[len(actions)-1]
+	measured(t, "slow_hub_actions", attempts)
 }
 
 func TestHundredStockClientsAreBackSoonAfterTheHubIsReplaced(t *testing.T) {

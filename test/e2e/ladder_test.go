@@ -13,19 +13,6 @@ import (
 	"github.com/upkeephub/upkeep/test/rig"
 )
 
-// actionsTaken lists the actions of the present incident and of the recovery
-// history, oldest first, each attempt once.
-func actionsTaken(diagnostics map[string]any) []string {
-	var actions []string
-	recent, _ := at(diagnostics, "recovery", "recent_recoveries").([]any)
-	for _, e := range recent {
-		event, _ := e.(map[string]any)
-		actions = append(actions, fmt.Sprint(event["action"]))
-	}
-	slices.Reverse(actions) // newest first there
-	return actions
-}
-
 // pluginsDir copies the bundled plugins into a folder of the test's own.
 func pluginsDir(t testing.TB, names ...string) string {
 	t.Helper()
@@ -97,16 +84,12 @@ func TestIllnessThatNothingCuresClimbsTheLadderToTheEmergencyStop(t *testing.T) 
 		if hub, err := h.Hub(); err == nil && !slices.Contains(hubs, hub.PID) {
 			hubs = append(hubs, hub.PID)
 		}
-		r, err := rig.Get(within(t, 5*time.Second), h.AdminURL("/diagnostics"))
+		d, err := h.Diagnostics(within(t, 5*time.Second))
 		if err != nil {
 			return err
 		}
-		o, err := r.JSON()
-		if err != nil {
-			return err
-		}
-		if actions := actionsTaken(o); len(actions) > len(taken) {
-			taken = actions
+		if attempts := d.Attempts(); len(attempts) > len(taken) {
+			taken = attempts
 		}
 		return fmt.Errorf("host still runs, so far it did %v", taken)
 	}); err != nil {
@@ -121,9 +104,8 @@ func TestIllnessThatNothingCuresClimbsTheLadderToTheEmergencyStop(t *testing.T) 
 	if exit.Code != 8 {
 		t.Errorf("after emergency_stop host ends with %s, want code 8", exit)
 	}
-	attempts := slices.DeleteFunc(slices.Clone(taken), func(a string) bool { return a == "log_warning" })
-	if want := []string{"clear_connections", "restart_service"}; len(attempts) < 2 || !slices.Equal(attempts[:2], want) {
-		t.Errorf("the rungs were %v, want %v and then emergency_stop", attempts, want)
+	if want := []string{"clear_connections", "restart_service"}; len(taken) < 2 || !slices.Equal(taken[:2], want) {
+		t.Errorf("the rungs were %v, want %v and then emergency_stop", taken, want)
 	}
 	contains(t, h.Output.Text(), "clear_connections", "restart_service", "emergency_stop")
 	if len(hubs) != 2 || hubs[0] != first.PID {
@@ -208,9 +190,7 @@ func TestNothingIsDoneWhenNoCheckerCanLook(t *testing.T) {
 	if at(health, "checks", "blind") != "unknown" || health["status"] == "healthy" {
 		t.Errorf("what nobody saw is %v, and the check %v", health["status"], at(health, "checks", "blind"))
 	}
-	if a := attempted(object(t, h, "/diagnostics")); a != "" {
-		t.Errorf("host did %s although nobody saw anything", a)
-	}
+	noRecovery(t, h)
 	if !hub.Alive() {
 		t.Error("the hub was replaced although nobody saw anything")
 	}

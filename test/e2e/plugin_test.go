@@ -82,39 +82,33 @@ func (b *bystanders) unaffected(t testing.TB, name string, limit time.Duration) 
 	awaitEventOf(t, b.d, mark, "upgrade", kind)
 }
 
-// pluginState is what /diagnostics says of a plugin.
-func pluginState(t testing.TB, h *rig.Host, name string) (state string, pid int, restarts float64) {
+// diagnostics of host, from the admin port.
+func diagnostics(t testing.TB, h *rig.Host) rig.Diagnostics {
 	t.Helper()
-	plugins, _ := at(object(t, h, "/diagnostics"), "plugins").([]any)
-	for _, p := range plugins {
-		o, _ := p.(map[string]any)
-		if o["name"] == name {
-			state, _ = o["state"].(string)
-			return state, int(number(o, "pid")), number(o, "restarts")
-		}
+	d, err := h.Diagnostics(within(t, 5*time.Second))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("/diagnostics does not know the plugin %s: %v", name, plugins)
-	return "", 0, 0
+	return d
 }
 
-// awaitNewPlugin waits until another process of the plugin runs and returns the
-// times from since until host knew that the old one is no good, and until the
-// new one was fit for work.
+func pluginState(t testing.TB, h *rig.Host, name string) rig.PluginState {
+	t.Helper()
+	s, ok := diagnostics(t, h).Plugin(name)
+	if !ok {
+		t.Fatalf("/diagnostics does not know the plugin %s", name)
+	}
+	return s
+}
+
+// awaitNewPlugin waits until another process serves as the plugin.
 func awaitNewPlugin(t testing.TB, h *rig.Host, name string, old rig.Stat, since time.Time, limit time.Duration) (noticed, replaced time.Duration) {
 	t.Helper()
-	if err := rig.Poll(within(t, limit), 2*time.Millisecond, func() error {
-		state, pid, _ := pluginState(t, h, name)
-		if noticed == 0 && (pid != old.PID || state != "running") {
-			noticed = time.Since(since)
-		}
-		if pid == old.PID || pid <= 0 || state != "running" {
-			return fmt.Errorf("plugin %s is %s with pid %d", name, state, pid)
-		}
-		return nil
-	}); err != nil {
+	noticed, replaced, err := h.WaitPluginReplaced(within(t, limit), name, old, since)
+	if err != nil {
 		t.Fatalf("plugin %s (pid %d) was not replaced within %s: %v", name, old.PID, limit, err)
 	}
-	return noticed, time.Since(since)
+	return noticed, replaced
 }
 
 func TestKilledPluginIsReplacedAndClientsNoticeNothing(t *testing.T) {
@@ -130,8 +124,8 @@ func TestKilledPluginIsReplacedAndClientsNoticeNothing(t *testing.T) {
 		if noticed > time.Second || replaced > 5*time.Second {
 			t.Errorf("killed plugin %s: noticed after %s, replaced after %s; want 1 s and 5 s", name, noticed, replaced)
 		}
-		if _, _, n := pluginState(t, h, name); n != 1 {
-			t.Errorf("plugin %s was restarted %v times, want once", name, n)
+		if s := pluginState(t, h, name); s.Restarts != 1 {
+			t.Errorf("plugin %s was restarted %d times, want once", name, s.Restarts)
 		}
 	}
 	if r := object(t, h, "/health"); r["recovery"] != "available" {
@@ -179,13 +173,12 @@ func TestPluginThatCrashesAgainAndAgainIsQuarantined(t *testing.T) {
 	buildPlugin(t, dir, "crashing")
 	h := serve(t, rig.Options{Plugins: dir})
 	eventually(t, 60*time.Second, "the plugin is quarantined", func() error {
-		if state, _, n := pluginState(t, h, "crashing"); state != "quarantined" {
-			return fmt.Errorf("it is %s after %v restarts", state, n)
+		if s := pluginState(t, h, "crashing"); s.State != "quarantined" {
+			return fmt.Errorf("it is %+v", s)
 		}
 		return nil
 	})
-	diagnostics := string(get(t, h, "/diagnostics").Body)
-	contains(t, diagnostics, "I cannot go on")
+	contains(t, string(get(t, h, "/diagnostics").Body), "I cannot go on")
 	for _, check := range bundledChecks {
 		if word := at(object(t, h, "/health"), "checks", check); word != "healthy" {
 			t.Errorf("%s is %v: a crashing plugin disturbs nobody", check, word)
@@ -269,10 +262,10 @@ func TestBadPluginsAreNamedAndTheGoodOnesWork(t *testing.T) {
 // of the plugin directory that was passed over.
 func pluginText(t testing.TB, h *rig.Host, name string) string {
 	t.Helper()
-	diagnostics := object(t, h, "/diagnostics")
+	d := diagnostics(t, h)
 	var text strings.Builder
-	for _, key := range []string{"plugins", "plugins_skipped", "skipped"} {
-		entries, _ := diagnostics[key].([]any)
+	for _, key := range []string{"plugins", "skipped_plugins"} {
+		entries, _ := d[key].([]any)
 		for _, e := range entries {
 			if o, _ := e.(map[string]any); o["name"] == name {
 				fmt.Fprintln(&text, o)

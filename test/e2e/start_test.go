@@ -108,7 +108,7 @@ func TestMistakesOnTheCommandLineAreNamedWithTheNextStep(t *testing.T) {
 		{"admin without port", rig.Options{Args: []string{"--admin", "127.0.0.1"}}, 2, []string{"127.0.0.1"}},
 		{"admin for everybody", rig.Options{Args: []string{"--admin", "0.0.0.0:0"}}, 2, []string{"0.0.0.0"}},
 		{"host for everybody", rig.Options{Args: []string{"--host", "0.0.0.0"}}, 2, []string{"0.0.0.0", "--insecure-bind"}},
-		{"host that does not exist", rig.Options{Args: []string{"--host", "no.such.host.invalid", "--insecure-bind"}}, 1, []string{"no.such.host.invalid"}},
+		{"an address of another machine", rig.Options{Args: []string{"--host", "192.0.2.1", "--insecure-bind"}}, 1, []string{"listen_failed", "192.0.2.1", "--host"}},
 		{"no plugin folder", rig.Options{Plugins: filepath.Join(dir, "nowhere")}, 2, []string{"plugins_missing", "nowhere", "--plugins"}},
 		{"a file as plugin folder", rig.Options{Plugins: file}, 2, []string{"plugins_missing", file}},
 		{"state directory is a file", rig.Options{StateDir: file}, 1, []string{"state_dir_unusable", file, "--state-dir"}},
@@ -267,7 +267,7 @@ func TestSecondHostOnAStateDirectoryIsToldWhoHasIt(t *testing.T) {
 // never a reason not to start.
 func TestLeftoverPIDFilesNeverStopAStart(t *testing.T) {
 	t.Parallel()
-	for name, make := range map[string]func(path string) error{
+	for name, leave := range map[string]func(path string) error{
 		"empty":   func(p string) error { return os.WriteFile(p, nil, 0o600) },
 		"garbage": func(p string) error { return os.WriteFile(p, []byte("not_a_number\x00\xff"), 0o600) },
 		"legacy":  func(p string) error { return os.WriteFile(p, []byte("1\n"), 0o644) },
@@ -298,7 +298,7 @@ func TestLeftoverPIDFilesNeverStopAStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := filepath.Join(state, fmt.Sprintf("host-%d.pid", port))
-			if err := make(path); err != nil {
+			if err := leave(path); err != nil {
 				t.Fatal(err)
 			}
 			h := launch(t, rig.Options{StateDir: state, Port: port})

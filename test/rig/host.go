@@ -260,3 +260,23 @@ func (h *Host) waitFor(ctx context.Context, f func() error) (time.Duration, erro
 	}
 	return took, err
 }
+
+// Family is host itself, its hub, and then its plugins by pid; what is not
+// there is left out.
+func (h *Host) Family() []Stat {
+	self, err := ReadStat(h.PID())
+	if err != nil {
+		return nil
+	}
+	family := []Stat{self}
+	hub, err := h.Hub()
+	if err == nil {
+		family = append(family, hub)
+	}
+	for _, c := range Children(h.PID()) {
+		if c.PID != hub.PID && c.State != 'Z' {
+			family = append(family, c)
+		}
+	}
+	return family
+}

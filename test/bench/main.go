@@ -1,0 +1,213 @@
+// Command bench measures the figures that Upkeep is judged by, on the built
+// host with its real plugins, and prints each beside its target.
+//
+//	go run ./test/bench                          everything, about 25 minutes
+//	go run ./test/bench -short                   everything, shortened, about 4 minutes
+//	go run ./test/bench -figure start,hub_kill   only these
+//
+// It owns the figures, their targets and how they are shown; how a host is run
+// and looked at is test/rig's. `make bench` calls it after `make build`. Its
+// goroutines are those of rig. It exits with 1 when a target is missed.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/upkeephub/upkeep/test/rig"
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// settings are what the flags say.
+type settings struct {
+	kills       int           // of the hub, and freezes
+	gap         time.Duration // between two of them
+	starts      int
+	pluginRuns  int // starts of host in which each plugin is killed once
+	returns     int // times that 100 clients are sent away
+	falseAlarms time.Duration
+	idle        time.Duration
+	checkRounds time.Duration // how long rounds of checks are measured
+	builds      bool
+}
+
+var whole = settings{kills: 20, gap: 12 * time.Second, starts: 20, pluginRuns: 5, returns: 3, falseAlarms: 10 * time.Minute, idle: time.Minute, checkRounds: time.Minute, builds: true}
+
+// shortened keeps the gap between kills: a hub that dies sooner is held back.
+var shortened = settings{kills: 2, gap: 12 * time.Second, starts: 5, pluginRuns: 1, returns: 1, falseAlarms: time.Minute, idle: 10 * time.Second, checkRounds: 15 * time.Second}
+
+// figure is one measured number beside its target.
+type figure struct {
+	Name   string  `json:"name"`
+	What   string  `json:"what"`
+	Value  float64 `json:"value"`
+	Unit   string  `json:"unit"`
+	Target string  `json:"target"` // for people; empty: only told
+	Met    bool    `json:"met"`
+	Note   string  `json:"note,omitempty"`
+}
+
+// atMost makes a figure that must not be above its target.
+func atMost(name, what string, value, target float64, unit string) figure {
+	return figure{Name: name, What: what, Value: value, Unit: unit, Target: fmt.Sprintf("≤ %g %s", target, unit), Met: value <= target}
+}
+
+// told makes a figure without a target.
+func told(name, what string, value float64, unit string) figure {
+	return figure{Name: name, What: what, Value: value, Unit: unit, Met: true}
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()/100) / 10 }
+
+// bench is one run.
+type bench struct {
+	settings
+	root string
+	tmp  string // of this run
+}
+
+// scenarios in the order in which they run: those that say most come first.
+var scenarios = []struct {
+	name string
+	run  func(*bench, context.Context) ([]figure, error)
+}{
+	{"start", (*bench).start},
+	{"hub_kill", (*bench).hubKill},
+	{"hub_freeze", (*bench).hubFreeze},
+	{"plugin_kill", (*bench).pluginKill},
+	{"clients_back", (*bench).clientsBack},
+	{"cost", (*bench).cost},
+	{"false_alarms", (*bench).falseAlarm},
+	{"builds", (*bench).sameBytes},
+}
+
+func run(args []string) int {
+	var names []string
+	for _, s := range scenarios {
+		names = append(names, s.name)
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	short := flags.Bool("short", false, "shorten everything; the two builds are left out")
+	only := flags.String("figure", strings.Join(names, ","), "measure only these")
+	duration := flags.Duration("duration", 0, "how long false alarms are waited for (default 10m, 1m with -short)")
+	out := flags.String("json", "", "write the figures to this file (default bench.json in a temporary folder)")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	b := &bench{settings: whole}
+	if *short {
+		b.settings = shortened
+	}
+	if *duration > 0 {
+		b.falseAlarms = *duration
+	}
+	wanted := strings.Split(*only, ",")
+	for _, w := range wanted {
+		if !slices.Contains(names, w) {
+			fmt.Fprintf(os.Stderr, "bench: there is no figure %q; there are: %s\n", w, strings.Join(names, ", "))
+			return 2
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := b.prepare(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+	defer os.RemoveAll(b.tmp)
+
+	code := 0
+	var figures []figure
+	for _, s := range scenarios {
+		if !slices.Contains(wanted, s.name) || (s.name == "builds" && !b.builds && *only == strings.Join(names, ",")) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "bench: %s …\n", s.name)
+		began := time.Now()
+		measured, err := s.run(b, ctx)
+		fmt.Fprintf(os.Stderr, "bench: %s took %s\n", s.name, time.Since(began).Round(time.Second))
+		figures = append(figures, measured...)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "bench: %s could not be measured: %v\n", s.name, err)
+			code = 1
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	for _, f := range figures {
+		if !f.Met {
+			code = 1
+		}
+	}
+	table(figures)
+	if err := write(*out, figures); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+	return code
+}
+
+func (b *bench) prepare(ctx context.Context) error {
+	var err error
+	if b.root, err = rig.Root(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(b.root, "bin", "host")); err != nil {
+		if err := rig.Build(ctx, b.root); err != nil {
+			return err
+		}
+	}
+	b.tmp, err = os.MkdirTemp("", "upkeep-bench-")
+	return err
+}
+
+func table(figures []figure) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "FIGURE\tTARGET\tMEASURED\t\tWHAT")
+	for _, f := range figures {
+		verdict := "ok"
+		switch {
+		case f.Target == "":
+			verdict = ""
+		case !f.Met:
+			verdict = "MISSED"
+		}
+		what := f.What
+		if f.Note != "" {
+			what += " (" + f.Note + ")"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%g %s\t%s\t%s\n", f.Name, f.Target, f.Value, f.Unit, verdict, what)
+	}
+	w.Flush()
+}
+
+func write(path string, figures []figure) error {
+	if path == "" {
+		path = filepath.Join(os.TempDir(), "upkeep-bench.json")
+	}
+	raw, err := json.MarshalIndent(map[string]any{
+		"time": time.Now().UTC().Format(time.RFC3339), "cpus": runtime.NumCPU(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
+		"go_version": runtime.Version(), "figures": figures,
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, append(raw, '\n'), 0o644); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "bench: figures written to %s\n", path)
+	return nil
+}
