@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -103,7 +104,8 @@ type Result struct {
 	// worse than a warning). To say "unknown" on purpose, return an error, or a
 	// metric that is Unknown.
 	Status Status
-	// Message is one sentence for people.
+	// Message is one sentence for people. Left empty while the status is not
+	// healthy, it names the metrics that are the reason.
 	Message string
 	// Metrics, at most 256.
 	Metrics []Metric
@@ -124,4 +126,26 @@ func (r Result) overall() Status {
 		statuses[i] = m.Status
 	}
 	return Worst(statuses...)
+}
+
+// message is the text that travels: the author's, or the metrics that make the
+// status, worst first.
+func (r Result) message() string {
+	status := r.overall()
+	if r.Message != "" || status == Healthy {
+		return r.Message
+	}
+	const most = 3
+	var parts []string
+	for _, m := range r.Metrics {
+		if m.Status != status {
+			continue
+		}
+		if len(parts) == most {
+			parts = append(parts, "…")
+			break
+		}
+		parts = append(parts, m.sentence())
+	}
+	return strings.Join(parts, "; ")
 }

@@ -1,8 +1,11 @@
 package sdk
 
 import (
+	"fmt"
 	"maps"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Value is what a metric measured: a number, a text or a flag. The zero value
@@ -126,6 +129,47 @@ func (m Metric) WithLabel(key, value string) Metric {
 
 // AsLoad returns the metric marked as a load metric; see Metric.Load.
 func (m Metric) AsLoad() Metric { m.Load = true; return m }
+
+// sentence tells people what the metric says, e.g.
+// `memory_usage_mb{process="host"} is 612 MB (threshold 500)`.
+func (m Metric) sentence() string {
+	var b strings.Builder
+	b.WriteString(m.Name)
+	for i, key := range slices.Sorted(maps.Keys(m.Labels)) {
+		separator := ","
+		if i == 0 {
+			separator = "{"
+		}
+		fmt.Fprintf(&b, "%s%s=%q", separator, key, m.Labels[key])
+	}
+	if len(m.Labels) > 0 {
+		b.WriteString("}")
+	}
+	b.WriteString(" is ")
+	switch number, ok := m.Value.Number(); {
+	case m.Value.Empty():
+		b.WriteString("unknown")
+	case ok:
+		b.WriteString(short(number))
+	default:
+		b.WriteString(m.Value.String())
+	}
+	if m.Unit != "" && !m.Value.Empty() {
+		b.WriteString(" " + m.Unit)
+	}
+	if m.Threshold != nil {
+		fmt.Fprintf(&b, " (threshold %s)", short(*m.Threshold))
+	}
+	if m.Message != "" {
+		b.WriteString(": " + m.Message)
+	}
+	return b.String()
+}
+
+// short shows a number with at most three decimals.
+func short(n float64) string {
+	return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(n, 'f', 3, 64), "0"), ".")
+}
 
 // finite says whether n is neither NaN nor infinite: only those differ from
 // themselves when subtracted.

@@ -117,3 +117,24 @@ func TestValuesShowWhatTheyAre(t *testing.T) {
 		t.Error("a text does not read back")
 	}
 }
+
+func TestAResultWithoutAMessageNamesItsWorstMetrics(t *testing.T) {
+	ill := Limited("memory_usage_mb", 612.5, 500).WithUnit("MB").WithLabel("process", "host").WithLabel("a", "b")
+	for _, c := range []struct {
+		result Result
+		want   string
+		why    string
+	}{
+		{Result{Metrics: []Metric{Number("a", 1, Healthy)}}, "", "all is well"},
+		{Result{Message: "mine", Metrics: []Metric{ill}}, "mine", "the author's words stand"},
+		{Result{Metrics: []Metric{Number("a", 1, Warning), ill}}, `memory_usage_mb{a="b",process="host"} is 612.5 MB (threshold 500)`, "only the worst"},
+		{Result{Metrics: []Metric{Flag("up", false, Critical).WithMessage("no answer")}}, "up is false: no answer", "its message tells more"},
+		{Result{Metrics: []Metric{Unmeasured("fds", "no access").WithUnit("n")}}, "fds is unknown: no access", "not measured"},
+		{Result{Metrics: []Metric{Text("a", "x", Warning), Text("b", "x", Warning), Text("c", "x", Warning), Text("d", "x", Warning)}}, "a is x; b is x; c is x; …", "at most three"},
+		{Result{Status: Critical}, "", "there is nothing to tell"},
+	} {
+		if got := c.result.message(); got != c.want {
+			t.Errorf("message %q, want %q: %s", got, c.want, c.why)
+		}
+	}
+}

@@ -51,7 +51,7 @@ func resultToProto(r Result, now time.Time) *pluginv1.CheckResponse {
 	}
 	out := &pluginv1.CheckResponse{
 		Status:     statusToProto(r.overall()),
-		Message:    textToProto(r.Message),
+		Message:    textToProto(r.message()),
 		ObservedAt: timeToProto(observed),
 	}
 	for _, m := range r.Metrics {
