@@ -126,7 +126,7 @@ func (h *fakeHub) Load(ctx context.Context, r *hubv1.LoadRequest) (*hubv1.LoadRe
 		return nil, ctx.Err()
 	}
 	if h.modes["work-on-load"] {
-		work(300 * time.Millisecond)
+		work(3500 * time.Millisecond)
 	}
 	if h.modes["bad-second"] && h.generation == 2 {
 		return nil, status.Error(codes.FailedPrecondition, "the log is damaged")
@@ -201,6 +201,9 @@ func (h *fakeHub) Heartbeat(ctx context.Context, r *hubv1.HeartbeatRequest) (*hu
 	if h.deaf.Load() || (h.modes["mute"] && h.generation == 1) {
 		select {}
 	}
+	if h.modes["slow-beat"] && r.Sequence == 1 {
+		<-ctx.Done() // asleep meanwhile
+	}
 	if h.refuse.Load() {
 		return nil, status.Error(codes.Internal, "the log is closed")
 	}
@@ -246,7 +249,7 @@ func playHost() {
 	must(err)
 	opts := DefaultOptions()
 	opts.Args, opts.Env = nil, []string{modeKey + "=" + os.Getenv("HUB_MODES")}
-	opts.StartDeadline = 2 * time.Second
+	opts.StartDeadline, opts.HeartbeatDeadline = 2*time.Second, 3*time.Second
 	opts.Listeners, opts.Settings, opts.Log = listeners, &hubv1.Settings{}, hclog.NewNullLogger()
 	opts.Events = func(e Event) { fmt.Println(e.Kind, e.PID, e.Cause) }
 	k, err := New(opts)

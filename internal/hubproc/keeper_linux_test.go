@@ -219,6 +219,25 @@ func TestHaltKeepsTheHubDownUntilRestart(t *testing.T) {
 	}
 }
 
+func TestHaltDuringAPauseStaysHalted(t *testing.T) {
+	const pause = 200 * time.Millisecond
+	h := keep(t, "good", func(o *Options) { o.Restarts.Quick, o.Restarts.FirstPause = time.Hour, pause })
+	kill(t, h.await(Serving, 1).PID, syscall.SIGKILL)
+	h.await(Restart, 1)
+	if err := h.Halt(t.Context(), "emergency"); err != nil {
+		t.Fatal(err)
+	}
+	_, _, more := h.nth(Launched, 2)
+	select {
+	case <-more:
+		t.Errorf("a halted keeper goes on: %s", h.kinds())
+	case <-time.After(2 * pause): // nothing happens, which no event can tell
+	}
+	if s := h.Snapshot(); s.State != Stopped || !s.NextStart.IsZero() {
+		t.Errorf("snapshot is %+v", s)
+	}
+}
+
 func TestHaltBreaksOffAStart(t *testing.T) {
 	h := keep(t, "slow-load", nil)
 	h.await(Launched, 1)
@@ -273,18 +292,19 @@ func TestHandoverToAHubThatLoadsForeverIsGivenUpAndTheOldOneServes(t *testing.T)
 }
 
 func TestStoppingIsBoundedWhateverTheHubDoes(t *testing.T) {
+	const stopDeadline = 1500 * time.Millisecond
 	for _, c := range []struct {
 		mode  string
 		sig   syscall.Signal
 		bound time.Duration
 	}{
 		{"good", 0, time.Second},
-		{"good", syscall.SIGSTOP, time.Second},
-		{"deaf-to-stop", 0, 500*time.Millisecond + 2*killWait},
-		{"linger", 0, 2 * killWait},
+		{"good", syscall.SIGSTOP, time.Second}, // not even the deadline
+		{"deaf-to-stop", 0, stopDeadline + killWait},
+		{"linger", 0, stopDeadline + killWait},
 	} {
 		t.Run(fmt.Sprint(c.mode, int(c.sig)), func(t *testing.T) {
-			h := keep(t, c.mode, func(o *Options) { o.StopDeadline = 500 * time.Millisecond })
+			h := keep(t, c.mode, func(o *Options) { o.StopDeadline = stopDeadline })
 			first := h.await(Serving, 1)
 			if c.sig != 0 {
 				kill(t, first.PID, c.sig)

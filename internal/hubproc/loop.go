@@ -171,7 +171,6 @@ func (l *loop) handle(r request) {
 	case l.change != nil:
 		l.change.waiting = append(l.change.waiting, r.reply)
 	default:
-		l.restarts.quick = 0
 		l.begin(r.reason, r.reply)
 	}
 }

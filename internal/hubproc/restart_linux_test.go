@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/upkeephub/upkeep/internal/child"
 )
 
 func TestRestartHandsOverAndNobodyIsRefused(t *testing.T) {
@@ -69,8 +71,19 @@ func TestRestartThatFailsAfterTheOldHubEndedIsSupervised(t *testing.T) {
 }
 
 func TestRestartOfAStoppedHubKillsItFirst(t *testing.T) {
-	h := keep(t, "good", nil)
-	first := h.await(Serving, 1)
+	var first Event
+	h := keep(t, "good", func(o *Options) {
+		add := o.Events
+		o.Events = func(e Event) {
+			if e.Kind == Launched && e.Generation == 2 {
+				if stat, err := child.ReadStat(first.PID); err == nil {
+					t.Errorf("the second hub is launched while the first is %+v", stat)
+				}
+			}
+			add(e)
+		}
+	})
+	first = h.await(Serving, 1)
 	kill(t, first.PID, syscall.SIGSTOP)
 	if err := unix.Waitid(unix.P_PID, first.PID, nil, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
