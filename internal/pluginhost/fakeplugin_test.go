@@ -109,8 +109,8 @@ func bePlugin(mode string) {
 			}
 		}
 	case "dies-after-handshake":
-		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/none|grpc|")
 		fmt.Fprintln(os.Stderr, "that was all")
+		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/none|grpc|")
 		os.Exit(4)
 	case "wrong-cookie":
 		cookie.MagicCookieValue = "another host's"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -34,6 +35,11 @@ func (i *Instance) launch(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	if err := i.introduce(starting, s); err != nil {
+		select { // a process that is dying by itself gets the time to say how
+		case <-s.ctx.Done():
+		case <-starting.Done():
+		case <-time.After(exitGrace):
+		}
 		s.run.kill()
 		s.close()
 		return nil, i.explainIntroduction(s, err)

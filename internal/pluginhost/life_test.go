@@ -3,20 +3,14 @@
 package pluginhost
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/upkeephub/upkeep/internal/child"
 )
@@ -363,86 +357,5 @@ func TestRestartsLeakNeitherDescriptorsNorFolders(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(b.runtime); len(left) != 1 {
 		t.Errorf("%d folders of sockets for one plugin", len(left))
-	}
-}
-
-// beHost runs a host in a process of its own until its standard input ends, and
-// prints the plugin's restarts when asked by a line.
-func beHost(dirs string) {
-	dir, runtime, _ := strings.Cut(dirs, ",")
-	o := quick(dir, runtime)
-	o.Log = hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Debug})
-	o.HealthInterval, o.HealthTimeout, o.Lateness = 50*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
-	host, err := New(o)
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- host.Run(ctx) }()
-	<-host.Started()
-	s := host.Plugins()[0]
-	fmt.Println(s.State, s.PID)
-	in := bufio.NewReader(os.Stdin)
-	for {
-		if _, err := in.ReadString('\n'); err != nil {
-			break
-		}
-		s := host.Plugins()[0]
-		fmt.Println(s.State, s.PID)
-	}
-	cancel()
-	<-ended
-}
-
-func TestOwnPauseIsNotThePluginsFault(t *testing.T) {
-	dir := pluginDir(t)
-	install(t, dir, "good", "good", nil)
-	cmd := exec.Command(testBinary(t), "be-host="+dir+","+shortDir(t))
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("host: %v", err)
-		}
-		if t.Failed() {
-			t.Log(stderr.String())
-		}
-	}()
-	lines := bufio.NewReader(stdout)
-	before, err := lines.ReadString('\n')
-	if err != nil || !strings.HasPrefix(before, string(Running)) {
-		t.Fatalf("%q, %v", before, err)
-	}
-	for range 5 { // so that some pauses fall into a health call
-		kill(t, cmd.Process.Pid, syscall.SIGSTOP)
-		<-time.After(700 * time.Millisecond) // the pause itself
-		kill(t, cmd.Process.Pid, syscall.SIGCONT)
-		if _, err := io.WriteString(in, "\n"); err != nil {
-			t.Fatal(err)
-		}
-		if after, err := lines.ReadString('\n'); err != nil || after != before {
-			t.Fatalf("after a pause of host the plugin is %q (%v), was %q", after, err, before)
-		}
-		<-time.After(200 * time.Millisecond) // four health calls
-	}
-	if _, err := io.WriteString(in, "\n"); err != nil {
-		t.Fatal(err)
-	}
-	if after, err := lines.ReadString('\n'); err != nil || after != before {
-		t.Fatalf("after all pauses the plugin is %q (%v), was %q", after, err, before)
 	}
 }

@@ -142,6 +142,9 @@ func TestTextFileAndForeignArchitectureSayWhatTheyAre(t *testing.T) {
 			t.Errorf("%s: %q (hint %q), want %q", name, s.LastError, s.LastHint, want)
 		}
 	}
+	if left, _ := os.ReadDir(b.runtime); len(left) != 0 {
+		t.Errorf("starts that made no process left %v", left)
+	}
 }
 
 func TestSlowStartHoldsUpNobody(t *testing.T) {
