@@ -107,8 +107,11 @@ func why(r health.Report) string {
 func (a *App) hubEvent(e hubproc.Event) {
 	switch e.Kind {
 	case hubproc.Serving:
-		a.firstHub.Do(func() { close(a.serving) })
-		a.wake()
+		first := false
+		a.firstHub.Do(func() { first = true; close(a.serving) })
+		if !first {
+			a.wake()
+		}
 	case hubproc.GaveUp, hubproc.HandedOver:
 		a.wake()
 	}
@@ -119,7 +122,6 @@ func (a *App) hubEvent(e hubproc.Event) {
 func (a *App) pluginEvent(e pluginhost.Event) {
 	switch e.State {
 	case pluginhost.Running:
-		a.log.Info("plugin runs", "plugin", e.Plugin, "version", e.Version, "pid", e.PID, "restarts", e.Restarts)
 		if e.Restarts > 0 {
 			a.wake()
 		}

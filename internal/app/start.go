@@ -243,7 +243,7 @@ func (a *App) wirePlugins() (err error) {
 	opts := pluginhost.DefaultOptions()
 	opts.Dir = a.opts.Plugins
 	opts.RuntimeDir = filepath.Join(a.instance.SocketDir(), "plugins")
-	opts.Log = a.log.Named("plugin")
+	opts.Log = a.log
 	opts.Marker = handshake.ChildMarkerEnv + "=" + child.NewMarker(a.instance.Dir()).String()
 	opts.Settings = map[string]pluginhost.Settings{}
 	for name, p := range a.cfg.Plugins {
@@ -267,7 +267,7 @@ func (a *App) wirePlugins() (err error) {
 func (a *App) wireHub() (err error) {
 	opts := hubproc.DefaultOptions()
 	opts.Listeners = a.listeners
-	opts.Log = a.log.Named("hub")
+	opts.Log = a.log
 	opts.StateDir = a.instance.Dir()
 	opts.Events = a.hubEvent
 	opts.Settings = &hubv1.Settings{
