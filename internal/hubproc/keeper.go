@@ -125,8 +125,9 @@ func (k *Keeper) Restart(ctx context.Context, reason string) error {
 }
 
 // Halt stops the hub, clients told, and keeps it down until Restart. It returns
-// when no hub process is left, after at most Options.StopDeadline and a second;
-// a start that is under way is broken off. ctx bounds the waiting, not the work.
+// when no hub process is left, after at most Options.StopDeadline and a second,
+// or twice that if it meets a handover; a start that is under way is broken off.
+// ctx bounds the waiting, not the work.
 func (k *Keeper) Halt(ctx context.Context, reason string) error {
 	return k.ask(ctx, request{halt: true, reason: reason})
 }

@@ -31,7 +31,7 @@ func TestHubServesAndIsWatched(t *testing.T) {
 	if got, want := h.tell("/"), fmt.Sprintf("42 %d", s.PID); got != want {
 		t.Errorf("the hub says %q, want %q", got, want)
 	}
-	if !strings.Contains(h.log.String(), "[ERROR] hub: loaded: generation=42") {
+	if !strings.Contains(h.log.String(), "[ERROR] worker: loaded: generation=42") {
 		t.Errorf("the hub's log line with its level is not in ours:\n%s", h.log)
 	}
 	h.stop()

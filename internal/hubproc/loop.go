@@ -241,7 +241,7 @@ func (l *loop) replace(lived time.Duration) {
 }
 
 // bringUp runs beside the loop, one at a time. It loads a new hub, ends the old
-// one if there is one, lets the new one accept and puts it in service.
+// one if there is one, and lets the new one accept.
 func (k *Keeper) bringUp(ctx context.Context, old *worker, reason string) outcome {
 	if old != nil && (old.finished() || old.suspended()) {
 		k.update(func(s *Snapshot) { s.State = Restarting })

@@ -30,7 +30,7 @@ type Options struct {
 	// hub gets Settings.Generation + 1, so give the last one ever used. A port of
 	// 0 becomes that of Listeners.
 	Settings *hubv1.Settings
-	// Log gets what the keeper does; what the hub writes goes to its child "hub".
+	// Log gets what the keeper does; what the hub writes goes to its child "worker".
 	Log hclog.Logger
 	// Events, unless nil, is told of everything that the keeper does, one event
 	// at a time. It must not block: a replacement waits for it. It may call

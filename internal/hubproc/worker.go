@@ -79,7 +79,7 @@ func spawn(o *Options, generation uint64) (*worker, error) {
 		_ = ours.Close()
 		return nil, err
 	}
-	log := o.Log.Named("hub")
+	log := o.Log.Named("worker")
 	w := &worker{
 		opts: o, generation: generation, conn: conn, client: hubv1.NewHubServiceClient(conn),
 		lost: control.lost, started: time.Now(), over: make(chan struct{}),
@@ -344,11 +344,8 @@ func awakeTimeout(parent context.Context, limit, lateness time.Duration) (contex
 				return
 			case <-timer.C:
 			}
-			passed := time.Since(began)
-			if passed > wait+lateness {
-				passed = 0 // we were away, and so perhaps was the answer
-			}
-			if left -= passed; left <= 0 {
+			// Beyond lateness we were away, and so perhaps was the answer.
+			if left -= min(time.Since(began), wait+lateness); left <= 0 {
 				cancel(errLate{limit})
 				return
 			}
