@@ -29,7 +29,8 @@ var errChanged = errors.New("its file has changed since host started it")
 
 // verify checks before each start that the candidate may still be run. It
 // looks again at owner, permissions and links, and reads the file when it is
-// new or may have changed. want is the configured SHA-256 or empty.
+// new or may have changed. Between this check and the start only those who may
+// write to the folder can exchange the file, and they are trusted. want is the configured SHA-256 or empty.
 func (p *pin) verify(c Candidate, want string) error {
 	refuse := func(err error, remedy string) error { return &LaunchError{Plugin: c.Name, Err: err, Remedy: remedy} }
 	_, refusal := trusted(c)

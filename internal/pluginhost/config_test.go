@@ -106,7 +106,7 @@ func TestPluginGetsItsConfigurationOrSaysWhatIsWrongWithIt(t *testing.T) {
 	if err != nil || out.Result.Message != `{"thresholds":{"cpu_percent":80},"word":"from the manifest"}` {
 		t.Errorf("%q, %v", out.Result.Message, err)
 	}
-	if s := b.is("bad", Refused); !strings.Contains(s.LastError, "word: the word is bad (want a good one)") || !strings.Contains(s.LastHint, "plugins.<name>.config") {
+	if s := b.is("bad", Refused); !strings.Contains(s.LastError, "word: the word is bad (want a good one)") || !strings.Contains(s.LastHint, "plugins.bad.config") {
 		t.Errorf("%q (%s)", s.LastError, s.LastHint)
 	}
 	if s := b.is("burdened", Refused); !strings.Contains(s.LastError, "takes no configuration, but has a") {

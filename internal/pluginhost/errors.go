@@ -52,7 +52,8 @@ func (e *LaunchError) Unwrap() error { return e.Err }
 // Hint is one imperative sentence for the operator.
 func (e *LaunchError) Hint() string { return e.Remedy }
 
-// ExitError says how a running plugin came to its end.
+// ExitError says how a running plugin's process came to its end. Its text does
+// not name the plugin: whatever carries it, a CallError or a Snapshot, does.
 type ExitError struct {
 	Plugin string
 	// Reason is why host ended it; empty when it ended by itself.
@@ -68,11 +69,10 @@ type ExitError struct {
 }
 
 func (e *ExitError) Error() string {
-	text := fmt.Sprintf("plugin %q ended: %s", e.Plugin, e.Exit)
 	if e.Reason != "" {
-		text = fmt.Sprintf("plugin %q was ended by host: %s", e.Plugin, e.Reason)
+		return "host ended its process: " + e.Reason + lastWords(e.Tail)
 	}
-	return text + lastWords(e.Tail)
+	return "its process ended: " + e.Exit + lastWords(e.Tail)
 }
 
 // Is makes every ExitError an ErrExited.

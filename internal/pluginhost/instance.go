@@ -42,7 +42,7 @@ func newInstance(order int, c Candidate, o *Options, checks *checkNames, first f
 	settings := o.Settings[c.Name]
 	i := &Instance{
 		name: c.Name, order: order, candidate: c, opts: o, checks: checks, first: first,
-		log: o.Log.Named("plugin").With("plugin", c.Name), wantSum: c.SHA256,
+		log: o.Log.With("plugin", c.Name), wantSum: c.SHA256,
 		layers:   configLayers{manifest: c.Config, thresholds: o.Thresholds, strategy: o.StrategyConfig, settings: settings.Config},
 		restarts: restarts{policy: o.Restart}, released: make(chan struct{}, 1),
 		snapshot: Snapshot{Name: c.Name, Path: c.Path, Description: c.Description, State: Stopped, Warnings: c.Warnings},
@@ -311,9 +311,6 @@ func (i *Instance) change(state State, e Event) {
 	i.mu.Unlock()
 	if i.opts.Events != nil {
 		i.opts.Events(e)
-	}
-	if state == Running {
-		i.log.Info("plugin runs", "version", e.Version, "pid", e.PID, "restarts", e.Restarts)
 	}
 	if state != Starting {
 		i.settled.Do(i.first)

@@ -69,7 +69,7 @@ func (i *Instance) introduce(ctx context.Context, s *session) error {
 		return refuse(err, "correct config_schema in the plugin's Describe")
 	}
 	config := i.layers.merge(schema, info)
-	const where = "correct it under plugins.<name>.config in the configuration, or in plugin.json"
+	where := "correct plugins." + i.name + ".config in the configuration, or the plugin's " + manifestName
 	if schema == nil && len(config) > 0 {
 		return refuse(fmt.Errorf("it takes no configuration, but has %s", keysOf(config)), where)
 	}

@@ -30,8 +30,8 @@ type Options struct {
 	// missing, belongs to this host alone, and what an earlier host left in it
 	// is removed. Its absolute path has at most 60 bytes: a socket's path is short.
 	RuntimeDir string
-	// Log takes what the host has to say and, under the plugin's name, what the
-	// plugins write to standard error.
+	// Log takes what goes wrong and what the plugins write to standard error, each
+	// with the plugin's name in the field "plugin". What goes well is told to Events.
 	Log hclog.Logger
 	// Marker is one KEY=VALUE for the environment of every plugin; empty: none.
 	Marker string

@@ -304,8 +304,8 @@ func (s *session) shutdown(timeout time.Duration) {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
-	if _, err := pluginv1.NewPluginServiceClient(s.conn).Shutdown(ctx, &pluginv1.ShutdownRequest{}); ctx.Err() == nil {
-		_ = err // a plugin that knows no Shutdown is asked by go-plugin's own way
+	_, _ = pluginv1.NewPluginServiceClient(s.conn).Shutdown(ctx, &pluginv1.ShutdownRequest{}) // whatever it answers, it ends
+	if ctx.Err() == nil {
 		brief, cancel := context.WithTimeout(ctx, timeout/4)
 		_ = s.conn.Invoke(brief, "/plugin.GRPCController/Shutdown", &emptypb.Empty{}, &emptypb.Empty{})
 		select {
