@@ -59,7 +59,7 @@ func lockStands(lock *flock.Flock) bool {
 const (
 	// conflictPatience is how long a second host waits, for the first to end or
 	// to say who it is.
-	conflictPatience = 800 * time.Millisecond
+	conflictPatience = 700 * time.Millisecond
 	conflictPause    = 20 * time.Millisecond
 )
 
