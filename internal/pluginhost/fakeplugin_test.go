@@ -141,7 +141,7 @@ func (p *fakePlugin) Describe(context.Context, *pluginv1.DescribeRequest) (*plug
 	}
 	switch p.mode {
 	case "wrong-name":
-		d.Name = "somebody"
+		d.Name, d.CheckName = "somebody", "no name"
 	case "no-kind":
 		d.Kinds = []pluginv1.Kind{77}
 	case "bad-schema":

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -263,7 +264,8 @@ func (i *Instance) detach(state State, err error) {
 
 // blameLocked books err as the latest failure. The lock is held.
 func (i *Instance) blameLocked(err error) {
-	i.snapshot.LastError, i.snapshot.LastHint, i.snapshot.LastErrorAt = cleanText(err.Error(), maxText), "", time.Now()
+	oneLine := strings.ReplaceAll(err.Error(), "\n", "; ")
+	i.snapshot.LastError, i.snapshot.LastHint, i.snapshot.LastErrorAt = cleanText(oneLine, maxText), "", time.Now()
 	i.snapshot.StderrTail = nil
 	var hinter interface{ Hint() string }
 	if errors.As(err, &hinter) {

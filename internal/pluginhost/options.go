@@ -50,7 +50,7 @@ type Options struct {
 	Events func(Event)
 	// OnWatch takes the results that checkers with the capability "watch" send
 	// between checks. Called one at a time for each plugin; while it blocks, that
-	// plugin's stream waits. Nil: no stream is opened.
+	// plugin's stream waits, and so does Run at its end. Nil: no stream is opened.
 	OnWatch func(checkName string, out CheckOutput)
 	// WatchInput says what a watch is to look at; called when a stream opens. Nil: the zero CheckInput.
 	WatchInput func(checkName string) CheckInput

@@ -53,6 +53,7 @@ func beHost(dirs string) {
 // TestPauseOfTheWholeMachineIsNotThePluginsFault stops plugin and host amid a
 // health call for longer than its deadline, as a suspended machine does.
 func TestPauseOfTheWholeMachineIsNotThePluginsFault(t *testing.T) {
+	t.Parallel()
 	dir := pluginDir(t)
 	install(t, dir, "good", "good", nil)
 	cmd := exec.Command(testBinary(t), "be-host="+dir+","+shortDir(t))

@@ -48,6 +48,7 @@ func TestGoodPluginIsDescribedAskedAndEndedWithoutTrace(t *testing.T) {
 }
 
 func TestFailedStartNamesCauseAndRemedy(t *testing.T) {
+	t.Parallel()
 	cases := []struct {
 		mode  string
 		state State // where it ends up
@@ -69,7 +70,7 @@ func TestFailedStartNamesCauseAndRemedy(t *testing.T) {
 		{"silent-socket", Quarantined, []string{"did not answer in time"}, "an open socket alone proves nothing"},
 		{"dies-after-handshake", Quarantined, []string{"exit status 4", "that was all"}, "the death explains more than the broken connection"},
 		{"no-service", Refused, []string{"did not describe itself", "does not offer"}, "without PluginService it is no plugin"},
-		{"wrong-name", Refused, []string{`calls itself "somebody"`, `"x"`}, "a plugin is known by one name"},
+		{"wrong-name", Refused, []string{`calls itself "somebody"`, `"x"`, `equal; its check name "no name"`}, "a plugin is known by one name, and every mistake is named"},
 		{"no-kind", Refused, []string{"no kind that this host knows"}, "nobody would ask it anything"},
 		{"bad-schema", Refused, []string{"no valid JSON Schema"}, "its configuration could not be judged"},
 		{"schema-not-json", Refused, []string{"is no JSON"}, "its configuration could not be judged"},
@@ -148,6 +149,7 @@ func TestTextFileAndForeignArchitectureSayWhatTheyAre(t *testing.T) {
 }
 
 func TestSlowStartHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	dir := pluginDir(t)
 	install(t, dir, "a-silent", "silent", nil)
 	install(t, dir, "good", "good", nil)
