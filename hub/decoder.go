@@ -28,38 +28,114 @@ type packetParser struct{ parser.Parser }
 func newPacketParser() parser.Parser { return packetParser{parser.NewParser()} }
 
 func (p packetParser) NewDecoder() parser.Decoder {
-	d := &decoder{Decoder: p.Parser.NewDecoder()}
-	// Everything but plain events is decoded by the library; the packets it
-	// completes end the wait for attachments.
-	_ = d.Decoder.On("decoded", func(...any) { d.attachments = false })
-	return d
+	return &decoder{Decoder: p.Parser.NewDecoder()}
 }
 
-// decoder is used by one connection, on the goroutine that reads it.
+// decoder is used by one connection, on the goroutine that reads it. It reads
+// events; the other packets are the library's.
 type decoder struct {
 	parser.Decoder
-	attachments bool // the library waits for the attachments of a packet
+	waiting *parser.Packet // an event whose attachments are still to come; nil: none
+	// attachments that have come, of wanted ones.
+	attachments []types.BufferInterface
+	wanted      int
 }
 
-// Add decodes one message. Events without attachments are read here; the rest is
-// the library's. An error closes the client.
+const (
+	eventType       = '0' + byte(parser.EVENT)
+	binaryEventType = '0' + byte(parser.BINARY_EVENT)
+	binaryAckType   = '0' + byte(parser.BINARY_ACK)
+)
+
+// Add decodes one message. An error closes the client.
 func (d *decoder) Add(data any) error {
-	text, ok := data.(*types.StringBuffer)
-	if !ok || d.attachments {
-		return d.Decoder.Add(data)
+	buffer, ok := data.(types.BufferInterface)
+	if !ok {
+		return errPacket
 	}
-	raw := text.Bytes()
-	if len(raw) == 0 || raw[0] != '0'+byte(parser.EVENT) {
-		binary := len(raw) > 0 && (raw[0] == '0'+byte(parser.BINARY_EVENT) || raw[0] == '0'+byte(parser.BINARY_ACK))
-		d.attachments = binary
-		return d.Decoder.Add(data)
+	if _, text := data.(*types.StringBuffer); !text {
+		return d.attach(buffer)
 	}
-	packet, err := decodeEvent(raw[1:])
+	raw := buffer.Bytes()
+	if d.waiting != nil || len(raw) == 0 || raw[0] == binaryAckType { // we ask for no such thing
+		return errPacket
+	}
+	switch raw[0] {
+	case eventType:
+		packet, err := decodeEvent(raw[1:])
+		if err != nil {
+			return err
+		}
+		d.Emit("decoded", packet)
+		return nil
+	case binaryEventType:
+		return d.expect(raw[1:])
+	}
+	return d.Decoder.Add(data)
+}
+
+// expect reads what follows the type of a binary event: the number of attachments,
+// a dash, and an event with placeholders for them.
+func (d *decoder) expect(raw []byte) error {
+	digits, rest, ok := bytes.Cut(raw, []byte("-"))
+	count, err := strconv.ParseUint(string(digits), 10, 16)
+	if !ok || err != nil || count < 1 || count > parser.DefaultMaxAttachments {
+		return errPacket
+	}
+	packet, err := decodeEvent(rest)
 	if err != nil {
 		return err
 	}
+	d.waiting, d.wanted, d.attachments = packet, int(count), nil
+	return nil
+}
+
+// attach takes an attachment; the last one completes its event.
+func (d *decoder) attach(buffer types.BufferInterface) error {
+	if d.waiting == nil {
+		return errPacket
+	}
+	d.attachments = append(d.attachments, buffer)
+	if len(d.attachments) < d.wanted {
+		return nil
+	}
+	packet, attachments := d.waiting, d.attachments
+	d.waiting, d.attachments = nil, nil
+	data, err := fillPlaceholders(packet.Data, attachments)
+	if err != nil {
+		return err
+	}
+	packet.Data = data
 	d.Emit("decoded", packet)
 	return nil
+}
+
+// fillPlaceholders puts attachments where {"_placeholder":true,"num":n} stands.
+func fillPlaceholders(v any, attachments []types.BufferInterface) (any, error) {
+	var err error
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			if v[i], err = fillPlaceholders(v[i], attachments); err != nil {
+				return nil, err
+			}
+		}
+	case map[string]any:
+		if v["_placeholder"] == true {
+			number, _ := v["num"].(json.Number)
+			n, err := strconv.Atoi(number.String())
+			if err != nil || n < 0 || n >= len(attachments) {
+				return nil, errPacket
+			}
+			return attachments[n].Clone(), nil // one may stand in several places
+		}
+		for key := range v {
+			if v[key], err = fillPlaceholders(v[key], attachments); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return v, nil
 }
 
 // decodeEvent reads what follows the type of an event packet:

@@ -23,7 +23,7 @@ const bodyTimeout = 10 * time.Second
 // is gone.
 func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
 	if !sameOrigin(r) {
-		h.fail(w, http.StatusForbidden, "foreign_origin",
+		fail(w, http.StatusForbidden, "foreign_origin",
 			"the Origin header names another site than the request; connect from a page of this server, or without Origin")
 		return
 	}
@@ -37,7 +37,7 @@ func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
 		var ok bool
 		if l, ok = h.admit(r); !ok {
 			w.Header().Set("Retry-After", "1")
-			h.fail(w, http.StatusServiceUnavailable, "server_full",
+			fail(w, http.StatusServiceUnavailable, "server_full",
 				"no more clients are admitted at present; try again later")
 			return
 		}
@@ -61,7 +61,7 @@ func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
 			if status == http.StatusRequestEntityTooLarge {
 				l.refuse("a payload is larger than allowed")
 			}
-			h.fail(w, status, "bad_body", http.StatusText(status)+": send at most max_payload bytes, within 10 s")
+			fail(w, status, "bad_body", http.StatusText(status)+": send at most max_payload bytes, within 10 s")
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))

@@ -64,7 +64,7 @@ func TestOneReplyOfHistoryStaysSmallEnoughForItsClient(t *testing.T) {
 func TestAnEventWithBinaryDataIsKeptWhole(t *testing.T) {
 	r := start(t, Options{})
 	sender, other := r.connect(t, ""), r.connect(t, "")
-	sender.send(`451-["claude_event",{"type":"bin","data":{"_placeholder":true,"num":0}}]`)
+	sender.send(`451-["claude_event",{"type":"bin","n":12345678901234567890,"data":{"_placeholder":true,"num":0}}]`)
 	sender.write.Lock()
 	err := sender.conn.WriteMessage(2, []byte{1, 2, 3})
 	sender.write.Unlock()
@@ -76,6 +76,9 @@ func TestAnEventWithBinaryDataIsKeptWhole(t *testing.T) {
 	for range 2 { // the second time as whole as the first
 		if data := kept[0].(map[string]any)["data"]; fmt.Sprint(data) != "[1 2 3]" {
 			t.Errorf("kept %v", data)
+		}
+		if n := kept[0].(map[string]any)["n"]; fmt.Sprint(n) != "12345678901234567890" {
+			t.Errorf("a number became %v", n)
 		}
 		other.send(`42["get_history"]`)
 		other.roundTrip() // binary replies pass this peer by

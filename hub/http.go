@@ -55,11 +55,11 @@ func (h *Hub) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		h.counters.errors.Add(1)
 		h.log.Error("http handler failed", "path", r.URL.Path, "error", fmt.Sprint(v), "stack", string(debug.Stack()))
-		h.fail(w, http.StatusInternalServerError, "internal_error", "the request failed by a fault of the server")
+		fail(w, http.StatusInternalServerError, "internal_error", "the request failed by a fault of the server")
 	}()
 	route, known := h.routes[r.URL.Path]
 	if !route.anyHost && !h.hosts.Load().allows(r.Host) {
-		h.fail(w, http.StatusMisdirectedRequest, "foreign_host",
+		fail(w, http.StatusMisdirectedRequest, "foreign_host",
 			"the Host header does not name this server; use localhost, the configured host, or an address it is bound to")
 		return
 	}
@@ -75,7 +75,7 @@ func (h *Hub) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !slices.Contains(route.methods, r.Method) {
 		w.Header().Set("Allow", strings.Join(route.methods, ", "))
-		h.fail(w, http.StatusMethodNotAllowed, "method_not_allowed",
+		fail(w, http.StatusMethodNotAllowed, "method_not_allowed",
 			fmt.Sprintf("%s takes %s", r.URL.Path, strings.Join(route.methods, " and ")))
 		return
 	}
@@ -135,19 +135,19 @@ func (h *Hub) serveStats(w http.ResponseWriter, _ *http.Request) {
 func (h *Hub) serveCompatibility(w http.ResponseWriter, r *http.Request) {
 	body, status := readBody(w, r, compatibilityBytes)
 	if status != 0 {
-		h.fail(w, status, "bad_body", http.StatusText(status)+": send a small JSON object")
+		fail(w, status, "bad_body", http.StatusText(status)+": send a small JSON object")
 		return
 	}
 	var request map[string]any
 	if err := json.Unmarshal(body, &request); err != nil || request == nil {
-		h.fail(w, http.StatusBadRequest, "bad_json", `the body is not a JSON object; send {"client_version": "0.7.0"}`)
+		fail(w, http.StatusBadRequest, "bad_json", `the body is not a JSON object; send {"client_version": "0.7.0"}`)
 		return
 	}
 	reply(w, http.StatusOK, judge(h.opts.ServerVersion, request["client_version"]))
 }
 
 // fail answers with an error for people and its code for programs.
-func (h *Hub) fail(w http.ResponseWriter, status int, code, text string) {
+func fail(w http.ResponseWriter, status int, code, text string) {
 	reply(w, status, map[string]any{"error": text, "error_code": code, "timestamp": timestamp(time.Now())})
 }
 

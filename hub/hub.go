@@ -25,6 +25,8 @@ import (
 )
 
 const (
+	// joinTimeout is how long a session may exist without joining the namespace.
+	joinTimeout   = 10 * time.Second
 	headerTimeout = 5 * time.Second
 	idleTimeout   = 75 * time.Second
 	headerBytes   = 32 << 10
@@ -47,6 +49,8 @@ type Hub struct {
 	maxConnections int64
 	maxTCP         int64
 	probeSum       [sha256.Size]byte
+	writeTimeout   time.Duration // writeTimeout and queueBytes, but for tests
+	queueBytes     int
 
 	server      *socket.Server
 	handler     http.Handler // the library's, at enginePath
@@ -77,7 +81,7 @@ func New(opts Options) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Hub{opts: opts, log: opts.Logger, maxConnections: opts.MaxConnections}
+	h := &Hub{opts: opts, log: opts.Logger, maxConnections: opts.MaxConnections, writeTimeout: writeTimeout, queueBytes: queueBytes}
 	if limit := descriptorLimit(); limit > 0 {
 		affordable := max(1, limit-ownDescriptors-spareConnections)
 		h.maxConnections = min(h.maxConnections, affordable)
@@ -106,6 +110,7 @@ func New(opts Options) (*Hub, error) {
 	options.SetServeClient(false)
 	options.SetPingInterval(opts.PingInterval)
 	options.SetPingTimeout(opts.PingTimeout)
+	options.SetConnectTimeout(joinTimeout)
 	options.SetMaxHttpBufferSize(opts.MaxPayloadBytes)
 	options.SetTransports(types.NewSet[transports.TransportCtor](&pollingTransport{}, &webSocketTransport{}))
 	options.SetParser(newPacketParser())

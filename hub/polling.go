@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -177,7 +178,7 @@ func (p *polling) queueLocked(pk *packet.Packet) {
 			p.held = true
 		}
 	}
-	if p.bytes+size > queueBytes {
+	if p.bytes+size > p.link.hub.queueBytes {
 		if !p.closing {
 			p.closing = true
 			p.link.cut("more than 8 MiB wait to be polled")
@@ -224,16 +225,22 @@ func (p *polling) bequeath(heir *webSocket) {
 	p.queue, p.bytes = nil, 0
 }
 
-// answerLocked answers the waiting poll with what waits, and with a close packet
-// when the session ends.
+// answerLocked answers the waiting poll with what waits and, when the session ends,
+// in the way that makes its client reconnect.
 func (p *polling) answerLocked() {
 	ctx := p.poll
 	p.poll = nil
 	packets := p.queue
 	p.queue, p.bytes = nil, 0
 	if p.closing {
-		packets = append(packets, &packet.Packet{Type: packet.CLOSE})
 		p.toldLocked()
+		switch {
+		case !givesUpOnClose(ctx):
+			packets = append(packets, &packet.Packet{Type: packet.CLOSE})
+		case len(packets) == 0: // else the next poll learns it: the session is unknown by then
+			respond(ctx, http.StatusBadRequest, "the session is closed")
+			return
+		}
 	}
 	payload, err := p.Parser().EncodePayload(packets)
 	if err != nil {
@@ -246,6 +253,13 @@ func (p *polling) answerLocked() {
 	header.Set("Cache-Control", "no-store")
 	_ = ctx.SetStatusCode(http.StatusOK)
 	_, _ = ctx.Write(payload.Bytes())
+}
+
+// givesUpOnClose reports whether the poller is python-engineio, which takes a close
+// packet for its own wish to leave and never reconnects; a failed poll makes it
+// reconnect. Its HTTP libraries name Python in the User-Agent.
+func givesUpOnClose(ctx *types.HttpContext) bool {
+	return strings.Contains(strings.ToLower(ctx.UserAgent()), "python")
 }
 
 func (p *polling) toldLocked() {

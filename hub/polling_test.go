@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -223,4 +224,45 @@ func TestABodyThatNeverComesIsNotWaitedForByOthers(t *testing.T) {
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Errorf("the late body is answered %v, %v", response, err)
 	}
+}
+
+// python-engineio never reconnects after a close packet, but does after a failed
+// poll.
+func TestAPythonPollerIsToldInTheWayItUnderstands(t *testing.T) {
+	r := start(t, Options{})
+	p, sender := r.poll(t), r.connect(t, "")
+	p.client.Transport = python{p.client.Transport}
+	answer := r.waitingPoll(p)
+	if _, err := r.ClearConnections(t.Context(), "test", 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-answer; !strings.HasPrefix(got, "400 ") {
+		t.Errorf("the waiting poll was answered %q, want 400", got)
+	}
+	sender.closeCode()
+
+	p, sender = r.poll(t), r.connect(t, "")
+	p.client.Transport = python{p.client.Transport}
+	sender.send(`421["claude_event",{"type":"last"}]`) // no poll waits for it
+	sender.nextAck("1[]")
+	cleared := make(chan error, 1)
+	go func() { _, err := r.ClearConnections(context.Background(), "test", 0); cleared <- err }()
+	sender.closeCode()
+	if status, packets := p.get(); status != http.StatusOK || !strings.Contains(packets, `"last"`) || strings.HasSuffix(packets, "\x1e1") {
+		t.Errorf("the poll brings %d %q, want the event and no close packet", status, packets)
+	}
+	if status, _ := p.get(); status != http.StatusBadRequest {
+		t.Errorf("the next poll is answered %d, want 400", status)
+	}
+	if err := <-cleared; err != nil {
+		t.Error(err)
+	}
+}
+
+// python makes requests that say they come from Python.
+type python struct{ http.RoundTripper }
+
+func (p python) RoundTrip(r *http.Request) (*http.Response, error) {
+	r.Header.Set("User-Agent", "python-requests/2.28.1")
+	return p.RoundTripper.RoundTrip(r)
 }

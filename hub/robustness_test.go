@@ -172,7 +172,7 @@ func TestAMalformedEventCountsAgainstItsSenderWhoStays(t *testing.T) {
 func TestAMalformedPacketClosesItsSenderAlone(t *testing.T) {
 	packets := []string{
 		"", "x", "9", "4", "49", "42", "42{", "42[]", `42["a"]trailing`, `42[{}]`, `42["a",]`, "42null", `42/x["a"]`,
-		`4299999999999999999999["ping"]`, `452-["a",{"_placeholder":true,"num":5}]`, "40", "44{}", "b!!!",
+		`4299999999999999999999["ping"]`, `452-["a",{"_placeholder":true,"num":5}]`, `450-["a"]`, `45-["a"]`, `4599-["a"]`, `461-["a"]`, "b", "40", "44{}", "b!!!",
 		`42[` + strings.Repeat("[", 20_000), `42["` + "\x00", "0", "2", "5", "6x",
 	}
 	closing := map[string]bool{"0": false, "5": false, "6x": false} // types that are merely pointless
@@ -183,7 +183,7 @@ func TestAMalformedPacketClosesItsSenderAlone(t *testing.T) {
 			p.send(packet)
 			if _, stays := closing[packet]; stays {
 				p.roundTrip()
-			} else if strings.HasPrefix(packet, "45") { // waits for its attachments, gets text
+			} else if strings.HasPrefix(packet, "452") { // waits for its attachments, gets text
 				p.send(`42["ping"]`)
 				p.closeCode()
 				eventually(t, "the error is counted", func() bool { return r.Statistics().Errors == 1 })
@@ -317,6 +317,30 @@ func TestASlowConsumerIsCutAndABystanderNoticesNothing(t *testing.T) {
 	if got := r.Statistics(); got.Errors != 0 {
 		t.Errorf("%d errors, want none: slow is not malformed", got.Errors)
 	}
+}
+
+func TestAClientThatTakesNothingIsCutByTheWriteDeadline(t *testing.T) {
+	r := start(t, Options{}, func(h *Hub) {
+		h.writeTimeout = 100 * time.Millisecond
+		h.queueBytes = 1 << 40
+	})
+	stuck := r.dial(t, nil)
+	if err := stuck.conn.NetConn().(*net.TCPConn).SetReadBuffer(4096); err != nil {
+		t.Fatal(err)
+	}
+	stuck.send("40") // and reads no more
+	eventually(t, "the stuck client has joined", func() bool { return r.Statistics().ConnectedClients == 1 })
+	sender := r.connect(t, "")
+	filler := strings.Repeat("x", 900_000)
+	for i := 0; i < 60 && r.Statistics().ConnectedClients == 2; i++ { // more than the kernel takes
+		sender.send(fmt.Sprintf(`42%d["claude_event",{"type":"big","x":"%s"}]`, i, filler))
+		sender.nextAck(fmt.Sprintf("%d[]", i))
+	}
+	eventually(t, "the stuck client is gone", func() bool { return r.Statistics().ConnectedClients == 1 })
+	if log := r.log.String(); !strings.Contains(log, "one write took longer than 100ms") {
+		t.Errorf("the log does not say why: %.500s", log)
+	}
+	sender.roundTrip()
 }
 
 func TestAPollerThatDoesNotPollIsCut(t *testing.T) {

@@ -87,6 +87,30 @@ func TestStopDoesNotWaitForAHandlerForEver(t *testing.T) {
 	}
 }
 
+func TestStopIsNotHeldUpByAClientThatTakesNothing(t *testing.T) {
+	r := start(t, Options{}, func(h *Hub) { h.queueBytes = 1 << 40 })
+	stuck := r.dial(t, nil)
+	if err := stuck.conn.NetConn().(*net.TCPConn).SetReadBuffer(4096); err != nil {
+		t.Fatal(err)
+	}
+	stuck.send("40")
+	eventually(t, "the stuck client has joined", func() bool { return r.Statistics().ConnectedClients == 1 })
+	sender := r.connect(t, "")
+	filler := strings.Repeat("x", 900_000)
+	for i := range 12 {
+		sender.send(fmt.Sprintf(`42%d["claude_event",{"type":"big","x":"%s"}]`, i, filler))
+		sender.nextAck(fmt.Sprintf("%d[]", i))
+	}
+	began := time.Now()
+	last := r.Stop(context.Background(), "test", 0)
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("Stop took %v, want less than a second", took)
+	}
+	if code := sender.closeCode(); code != websocket.CloseGoingAway || last.ClientDescriptors != 0 {
+		t.Errorf("the other client was closed with %d, %d connections are left; want 1001 and 0", code, last.ClientDescriptors)
+	}
+}
+
 func TestStopLeavesTheSharedSocketOpen(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

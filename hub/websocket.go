@@ -169,7 +169,7 @@ func (t *webSocket) push(m message) {
 	if t.closing || t.severed {
 		return
 	}
-	if t.bytes+len(m.payload) > queueBytes {
+	if t.bytes+len(m.payload) > t.link.hub.queueBytes {
 		t.severLocked("more than 8 MiB wait to be sent")
 		return
 	}
@@ -230,19 +230,20 @@ func (t *webSocket) write() {
 			}
 			return
 		}
-		timeout := writeTimeout
+		timeout := t.link.hub.writeTimeout
 		if t.closing {
 			timeout = closeTimeout
 		}
-		// Under the lock, so that it cannot undo the shorter deadline of DoClose.
-		_ = t.conn.SetWriteDeadline(time.Now().Add(timeout))
+		// On the connection itself, because gorilla would only note it; under the
+		// lock, so that it cannot undo the shorter deadline of closeWith.
+		_ = t.conn.NetConn().SetWriteDeadline(time.Now().Add(timeout))
 		t.mu.Unlock()
 
 		// One call, so that a control frame of the reading side cannot come between.
 		if _, err := t.conn.NetConn().Write(batch); err != nil {
 			reason := ""
 			if isTimeout(err) {
-				reason = "nothing could be written for 10 s"
+				reason = "one write took longer than " + t.link.hub.writeTimeout.String()
 			}
 			t.mu.Lock()
 			if t.closing {
@@ -332,7 +333,7 @@ func (t *webSocket) closeWith(code int) {
 	t.queue = append(t.queue, message{websocket.CloseMessage, websocket.FormatCloseMessage(code, "")})
 	t.closing, t.held = true, false
 	if t.writing { // perhaps in a write that a slow client lets wait
-		_ = t.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
+		_ = t.conn.NetConn().SetWriteDeadline(time.Now().Add(closeTimeout))
 	}
 	t.wakeLocked()
 }
