@@ -64,6 +64,7 @@ type Monitor struct {
 	opts     Options
 	history  *health.History
 	snapshot atomic.Pointer[Snapshot]
+	beat     atomic.Int64 // when the loop last turned, in nanoseconds since 1970; 0: not yet
 
 	wake    chan struct{} // from Wake, read by the loop; full: one is pending already
 	enable  chan bool     // from SetRecoveryEnabled, read by the loop; a sender gives up when the loop has ended
@@ -122,6 +123,15 @@ func New(opts Options) *Monitor {
 // History of the reports. Safe for concurrent use.
 func (m *Monitor) History() *health.History { return m.history }
 
+// Beat is when the loop last turned, at most a second ago while it lives; zero
+// before Run.
+func (m *Monitor) Beat() time.Time {
+	if n := m.beat.Load(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
+}
+
 // Wake asks for a round now, e.g. because the hub was replaced or a checker
 // that watches saw a change. It never blocks; while a round is under way, one
 // more follows it.
@@ -166,10 +176,15 @@ func (m *Monitor) Run(ctx context.Context) error {
 	defer close(m.done)
 	next := time.NewTimer(0)
 	defer next.Stop()
+	beat := time.NewTicker(time.Second)
+	defer beat.Stop()
 	for {
+		m.beat.Store(time.Now().UnixNano())
 		select {
 		case <-ctx.Done():
 			return m.drain()
+		case <-beat.C:
+			continue
 		case on := <-m.enable:
 			m.manager.SetEnabled(on)
 		case <-m.wake:

@@ -18,6 +18,8 @@ const (
 	Failed Outcome = "failed"
 	// TimedOut: the action did not end before its deadline.
 	TimedOut Outcome = "timed_out"
+	// Done: the action was taken and is not judged, as a logged warning.
+	Done Outcome = "done"
 )
 
 // Attempt is one action taken.

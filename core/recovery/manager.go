@@ -330,7 +330,7 @@ func (m *Manager) WarningLogged(now time.Time, report health.Report, reason stri
 	m.incident.WarningLogged = now
 	return m.book(Event{
 		Time: now, Incident: m.incident.ID, Action: LogWarning, Health: report.Status, Success: true,
-		Outcome: Cured, Duration: max(took, time.Microsecond), Reason: reason,
+		Outcome: Done, Duration: max(took, time.Microsecond), Reason: reason,
 	})
 }
 

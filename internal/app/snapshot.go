@@ -22,6 +22,7 @@ func (a *App) Snapshot() httpapi.Snapshot {
 		Recovery: httpapi.Recovery{Strategy: a.cfg.Recovery.Strategy.Name, Counts: a.recovered.all()},
 	}
 	if a.monitor != nil {
+		s.Beat = a.monitor.Beat()
 		s.Monitoring = httpapi.Monitoring{
 			Enabled: true, Current: a.monitor.Snapshot(), History: a.monitor.History(),
 			Interval: a.cfg.HealthMonitoring.CheckInterval.Duration(), Window: a.cfg.HealthMonitoring.AggregationWindow.Duration(),

@@ -128,7 +128,7 @@ func (c collector) recoveries(s *series) {
 				counts[ActionOutcome{action, outcome}] = 0
 			}
 		case action == recovery.LogWarning:
-			counts[ActionOutcome{action, recovery.Cured}] = 0
+			counts[ActionOutcome{action, recovery.Done}] = 0
 		}
 	}
 	for key, n := range m.Recovery.Counts {
