@@ -151,6 +151,8 @@ func TestALadderGoesOnWhereItIsWhateverComesBetween(t *testing.T) {
 		{[]sdk.CheckResult{overload, overload, overload, overload}, "none log_warning none none", "busy is not ill"},
 		{[]sdk.CheckResult{overload, overload, warned, warned}, "none log_warning none clear_connections", "one real warning after load is too few, two are enough"},
 		{[]sdk.CheckResult{unknown, unknown, warned, warned}, "none log_warning none clear_connections", "nor does not knowing count as a warning"},
+		{[]sdk.CheckResult{warned, warned, overload}, "none log_warning none", "warnings that have turned into mere load"},
+		{[]sdk.CheckResult{warned, warned, unknown}, "none log_warning none", "warnings of which nobody knows whether they go on"},
 		{[]sdk.CheckResult{unknown, ill}, "none clear_connections", "critical is critical"},
 	} {
 		if got := newEpisode().run(c.reports...); got != c.want {
