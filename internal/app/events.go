@@ -118,10 +118,11 @@ func (a *App) hubEvent(e hubproc.Event) {
 }
 
 // pluginEvent is told of every change of a plugin's state. The plugin host has
-// logged what went wrong.
+// logged what went wrong; what goes well is ours to tell.
 func (a *App) pluginEvent(e pluginhost.Event) {
 	switch e.State {
 	case pluginhost.Running:
+		a.log.Info("plugin runs", "plugin", e.Plugin, "version", e.Version, "pid", e.PID, "restarts", e.Restarts)
 		if e.Restarts > 0 {
 			a.wake()
 		}
