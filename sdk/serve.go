@@ -25,6 +25,9 @@ const (
 	// long their answers may take to leave.
 	drainTime = time.Second
 	flushTime = 250 * time.Millisecond
+	// stopTime is how long the server may take to let go of its socket when the
+	// host is gone.
+	stopTime = 100 * time.Millisecond
 )
 
 // The exit codes of a plugin.
@@ -60,17 +63,21 @@ func serve(info Info, implementation any, stderr io.Writer) int {
 		return exitByHand
 	}
 	signal.Ignore(os.Interrupt)
-	exit := func() { os.Exit(exitDone) }
-	watchInput(os.Stdin, exit)
-	watchParent(exit)
-
 	var server atomic.Pointer[grpc.Server] // nil until go-plugin asks for it
+	var abandoned atomic.Bool              // the host is gone
+	gone := func() {
+		abandoned.Store(true)
+		stop(server.Load())
+		os.Exit(exitDone)
+	}
+	watchInput(os.Stdin, gone)
+	watchParent(gone)
 	terminated := make(chan os.Signal, 1)
 	signal.Notify(terminated, syscall.SIGTERM)
 	go func() {
 		<-terminated
 		p.end(server.Load())
-		exit()
+		os.Exit(exitDone)
 	}()
 
 	goplugin.Serve(&goplugin.ServeConfig{
@@ -93,10 +100,30 @@ func serve(info Info, implementation any, stderr io.Writer) int {
 	if server.Load() == nil { // go-plugin has logged why
 		return exitByHand
 	}
+	if abandoned.Load() {
+		return exitDone
+	}
 	if err := p.shutdown(); err != nil {
 		Logger().Warn("shutdown failed", "error", err)
 	}
 	return exitDone
+}
+
+// stop ends the server for its listener's sake, which removes its socket from
+// the file system, but waits for nobody else.
+func stop(server *grpc.Server) {
+	if server == nil {
+		return
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		server.Stop()
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(stopTime):
+	}
 }
 
 // serverOptions bound messages, and let a host that sends keepalives do so:

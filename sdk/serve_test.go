@@ -84,8 +84,14 @@ func command(t testing.TB, mode string, cookie bool) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Not t.TempDir: its path is too long for a socket.
+	sockets, err := os.MkdirTemp("", "sdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(sockets) })
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), modeEnv+"="+mode)
+	cmd.Env = append(os.Environ(), modeEnv+"="+mode, goplugin.EnvUnixSocketDir+"="+sockets)
 	if cookie {
 		cmd.Env = append(cmd.Env, handshake.CookieKey+"="+handshake.CookieValue)
 	}
@@ -209,6 +215,12 @@ func TestAPluginEndsAtOnceWhenItsInputEnds(t *testing.T) {
 		t.Errorf("exit code %d, want %d; stderr:\n%s", code, exitDone, s.stderr.String())
 	}
 	t.Logf("gone %v after its input ended", time.Since(began))
+	if _, err := os.Stat(strings.Split(line, "|")[3]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its socket is left behind: %v", err)
+	}
+	if text := s.stderr.String(); strings.Contains(text, "released") {
+		t.Errorf("it took its time to shut down although nobody was there any more:\n%s", text)
+	}
 }
 
 func TestAPluginStartedByHandSaysWhatItIs(t *testing.T) {

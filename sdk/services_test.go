@@ -276,6 +276,20 @@ func TestAPlainCheckerDoesNotWatchAndHasNoActions(t *testing.T) {
 	}
 }
 
+func TestAMessageOverFourMebibytesIsRefused(t *testing.T) {
+	f := &fake{Config: NewConfig(faultyConfig{}), check: func(_ context.Context, r Request) (Result, error) {
+		return Result{Status: Healthy, Message: strings.Repeat("x", r.Target.Port)}, nil
+	}}
+	client := pluginv1.NewCheckerServiceClient(connect(t, fakeInfo(), f))
+	for size, want := range map[int32]codes.Code{maxMessage - 1000: codes.OK, maxMessage + 1: codes.ResourceExhausted} {
+		_, err := client.Check(within(t, 10*time.Second), &pluginv1.CheckRequest{Target: &pluginv1.Target{Port: size}},
+			grpc.MaxCallRecvMsgSize(100<<20)) // the caller would take it
+		if status.Code(err) != want {
+			t.Errorf("an answer of %d bytes: %v, want %v", size, err, want)
+		}
+	}
+}
+
 func TestAWatchDeliversResultsUntilTheCallEnds(t *testing.T) {
 	stopped := make(chan error, 1)
 	f := &fake{Config: NewConfig(faultyConfig{}), watch: func(ctx context.Context, r Request, send func(Result) error) error {
