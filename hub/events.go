@@ -21,9 +21,16 @@ const (
 	emptyRoom socket.Room = "upkeep:nobody"
 )
 
-// handler handles one event of a client. A malformedError counts against the
-// sender; every other error, and a panic, is a failure of ours.
-type handler func(c *client, args []any) error
+// handler handles one event of a client, and may answer it. A malformedError counts
+// against the sender; every other error, and a panic, is a failure of ours.
+type handler func(c *client, args []any) (*answer, error)
+
+// answer is the event that answers another. It is sent once that one is counted, so
+// that whoever has it finds it in the statistics.
+type answer struct {
+	event string
+	body  any
+}
 
 // malformedError says what is wrong with an event that a client sent.
 type malformedError string
@@ -91,7 +98,9 @@ func (h *Hub) greet(c *client) error {
 	return err
 }
 
-// listener makes a handler into what the library calls.
+// listener makes a handler into what the library calls. An event that the sender
+// wants acknowledged is, without arguments, once it is handled; one that is refused
+// or fails is not, because an acknowledgement says that it was relayed and kept.
 func (h *Hub) listener(c *client, name string, handle handler) types.EventListener {
 	return func(args ...any) {
 		var ack socket.Ack
@@ -101,12 +110,18 @@ func (h *Hub) listener(c *client, name string, handle handler) types.EventListen
 			}
 		}
 		h.guarded(c, name, func() error {
-			if err := handle(c, args); err != nil {
+			reply, err := handle(c, args)
+			if err != nil {
 				return err
 			}
 			if !c.probe {
 				h.counters.processed.Add(1)
 				h.counters.touch(time.Now())
+			}
+			if reply != nil {
+				if err := c.socket.Emit(reply.event, reply.body); err != nil {
+					return err
+				}
 			}
 			if ack != nil {
 				ack([]any{}, nil)
@@ -177,24 +192,24 @@ func (h *Hub) onMiddleware(s *socket.Socket, next func(*socket.ExtendedError)) {
 	s.SetData(h.identify(s))
 }
 
-func (h *Hub) onClaudeEvent(c *client, args []any) error {
+func (h *Hub) onClaudeEvent(c *client, args []any) (*answer, error) {
 	if len(args) == 0 {
-		return malformedError("no argument; want one object")
+		return nil, malformedError("no argument; want one object")
 	}
 	event, ok := args[0].(map[string]any)
 	if !ok {
-		return malformedError(fmt.Sprintf("the argument is %s; want an object", jsonKind(args[0])))
+		return nil, malformedError(fmt.Sprintf("the argument is %s; want an object", jsonKind(args[0])))
 	}
 	if c.probe {
-		return nil
+		return nil, nil
 	}
 	event["server_id"] = h.opts.ServerID
 	event["received_at"] = timestamp(time.Now())
 	e, err := newEntry(event)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return h.relay.publish(e, c.socket.Id())
+	return nil, h.relay.publish(e, c.socket.Id())
 }
 
 // newEntry encodes an event once, for history and relay alike.
@@ -242,34 +257,34 @@ func ownBinary(v any) (any, int) {
 	return v, 16
 }
 
-func (h *Hub) onGetHistory(c *client, args []any) error {
+func (h *Hub) onGetHistory(_ *client, args []any) (*answer, error) {
 	limit, kinds := historyQuery(args)
 	events, total := h.relay.newest(limit, kinds)
-	return c.socket.Emit("event_history", map[string]any{
+	return &answer{"event_history", map[string]any{
 		"events":          events,
 		"total_available": total,
 		"returned":        len(events),
-	})
+	}}, nil
 }
 
-func (h *Hub) onPing(c *client, _ []any) error {
-	return c.socket.Emit("pong", map[string]any{
+func (h *Hub) onPing(*client, []any) (*answer, error) {
+	return &answer{"pong", map[string]any{
 		"timestamp": timestamp(time.Now()),
 		"server_id": h.opts.ServerID,
-	})
+	}}, nil
 }
 
-func (h *Hub) onGetVersion(c *client, _ []any) error {
-	return c.socket.Emit("version_info", map[string]any{
+func (h *Hub) onGetVersion(*client, []any) (*answer, error) {
+	return &answer{"version_info", map[string]any{
 		"server_version":       h.opts.ServerVersion,
 		"server_id":            h.opts.ServerID,
 		"socketio_version":     socketIOVersion,
 		"compatibility_matrix": compatibilityMatrix(h.opts.ServerVersion),
-	})
+	}}, nil
 }
 
-func (h *Hub) onRequestStatus(c *client, _ []any) error {
-	return c.socket.Emit("server_status", h.status())
+func (h *Hub) onRequestStatus(*client, []any) (*answer, error) {
+	return &answer{"server_status", h.status()}, nil
 }
 
 func (h *Hub) status() map[string]any {

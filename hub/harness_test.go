@@ -224,32 +224,38 @@ func decodeTestEvent(text string) event {
 // next returns the next event, which must have the given name.
 func (p *peer) next(name string) event {
 	p.t.Helper()
-	select {
-	case e := <-p.events:
-		if e.name != name {
-			p.t.Fatalf("got %s %s, want %s", e.name, e.args, name)
-		}
-		return e
-	case <-p.closed:
-		p.t.Fatalf("closed while waiting for %s: %v", name, p.err)
-	case <-time.After(patience):
-		p.t.Fatalf("no %s came", name)
+	e := receive(p, p.events, name)
+	if e.name != name {
+		p.t.Fatalf("got %s %s, want %s", e.name, e.args, name)
 	}
-	return event{}
+	return e
 }
 
 func (p *peer) nextAck(want string) {
 	p.t.Helper()
-	select {
-	case got := <-p.acks:
-		if got != want {
-			p.t.Fatalf("acknowledged %q, want %q", got, want)
-		}
-	case <-p.closed:
-		p.t.Fatalf("closed while waiting for an acknowledgement: %v", p.err)
-	case <-time.After(patience):
-		p.t.Fatalf("never acknowledged, want %q", want)
+	if got := receive(p, p.acks, "an acknowledgement"); got != want {
+		p.t.Fatalf("acknowledged %q, want %q", got, want)
 	}
+}
+
+// receive takes what came, also when the connection has ended since.
+func receive[T any](p *peer, from <-chan T, what string) T {
+	p.t.Helper()
+	timeout := time.After(patience)
+	select {
+	case v := <-from:
+		return v
+	case <-p.closed:
+	case <-timeout:
+		p.t.Fatalf("%s never came", what)
+	}
+	select {
+	case v := <-from:
+		return v
+	default:
+		p.t.Fatalf("closed while waiting for %s: %v", what, p.err)
+	}
+	panic("unreachable")
 }
 
 // closeCode waits for the end of the connection and returns its close code.

@@ -57,6 +57,7 @@ func (h *Hub) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		h.log.Error("http handler failed", "path", r.URL.Path, "error", fmt.Sprint(v), "stack", string(debug.Stack()))
 		fail(w, http.StatusInternalServerError, "internal_error", "the request failed by a fault of the server")
 	}()
+	boundWrite(w) // the deadline of the answer before this one may have passed
 	route, known := h.routes[r.URL.Path]
 	if !route.anyHost && !h.hosts.Load().allows(r.Host) {
 		fail(w, http.StatusMisdirectedRequest, "foreign_host",

@@ -189,6 +189,8 @@ func (h *Hub) Serve(listeners ...net.Listener) error {
 		h.tasks.spawn(func() { failures <- server.Serve(counted) })
 	}
 	h.mu.Unlock()
+	h.log.Info("hub accepting", "generation", h.opts.Generation, "host_pid", h.opts.HostPID,
+		"host", h.opts.Host, "port", h.opts.Port, "bound", bound, "max_connections", h.maxConnections)
 
 	var failed error
 	for range listeners {

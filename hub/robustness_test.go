@@ -82,8 +82,8 @@ func connectAtOnce(addr string) error {
 
 func TestAPanickingHandlerDisturbsNobody(t *testing.T) {
 	r := start(t, Options{}, func(h *Hub) {
-		h.handlers["boom"] = func(*client, []any) error { panic("a bug") }
-		h.handlers["fail"] = func(*client, []any) error { return errors.New("no disk") }
+		h.handlers["boom"] = func(*client, []any) (*answer, error) { panic("a bug") }
+		h.handlers["fail"] = func(*client, []any) (*answer, error) { return nil, errors.New("no disk") }
 	})
 	p, bystander := r.connect(t, ""), r.connect(t, "")
 	p.send(`42["boom"]`)
@@ -365,7 +365,7 @@ func TestAPollerThatDoesNotPollIsCut(t *testing.T) {
 func TestAClientIsNotReadFasterThanItsEventsAreHandled(t *testing.T) {
 	release := make(chan struct{})
 	r := start(t, Options{}, func(h *Hub) {
-		h.handlers["wait"] = func(*client, []any) error { <-release; return nil }
+		h.handlers["wait"] = func(*client, []any) (*answer, error) { <-release; return nil, nil }
 	})
 	p := r.connect(t, "")
 	p.send(`42["wait"]`)

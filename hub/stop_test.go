@@ -48,10 +48,10 @@ func TestStopTellsEveryClientWithinASecond(t *testing.T) {
 func TestStopLetsAcceptedEventsFinish(t *testing.T) {
 	started, release := make(chan struct{}), make(chan struct{})
 	r := start(t, Options{}, func(h *Hub) {
-		h.handlers["work"] = func(c *client, _ []any) error {
+		h.handlers["work"] = func(*client, []any) (*answer, error) {
 			close(started)
 			<-release
-			return c.socket.Emit("done", map[string]any{})
+			return &answer{"done", map[string]any{}}, nil
 		}
 	})
 	p := r.connect(t, "")
@@ -71,7 +71,7 @@ func TestStopLetsAcceptedEventsFinish(t *testing.T) {
 func TestStopDoesNotWaitForAHandlerForEver(t *testing.T) {
 	started, release := make(chan struct{}), make(chan struct{})
 	r := start(t, Options{}, func(h *Hub) {
-		h.handlers["hang"] = func(*client, []any) error { close(started); <-release; return nil }
+		h.handlers["hang"] = func(*client, []any) (*answer, error) { close(started); <-release; return nil, nil }
 	})
 	defer close(release)
 	p := r.connect(t, "")
