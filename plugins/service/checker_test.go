@@ -155,10 +155,11 @@ func TestStatisticsThatAreMissingOrOldAreNoAnswer(t *testing.T) {
 func TestWhateverTheCountersTheMetricsAreSound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		count := rapid.Uint64Range(0, 1<<53)
+		counted := rapid.Float64Range(0, 1<<53) // what this checker may have written once
 		s := sdk.Statistics{EventsProcessed: count.Draw(t, "processed"), EventsFailed: count.Draw(t, "failed"), TakenAt: now}
 		var samples []sdk.Sample
 		for range rapid.IntRange(0, 5).Draw(t, "samples") {
-			samples = append(samples, at(time.Duration(rapid.Int64Range(-1e9, 4e11).Draw(t, "age")), rapid.Float64().Draw(t, "p"), rapid.Float64().Draw(t, "f")))
+			samples = append(samples, at(time.Duration(rapid.Int64Range(-1e9, 4e11).Draw(t, "age")), counted.Draw(t, "p"), counted.Draw(t, "f")))
 		}
 		result, err := newChecker().Check(t.Context(), sdk.Request{Now: now, Statistics: &s, Samples: samples})
 		if err != nil {
