@@ -14,8 +14,10 @@ import (
 // Version of Upkeep, x.y.z: clients order servers by it.
 const Version = "0.1.0"
 
-// SocketIOVersion is the version of the Socket.IO server library.
-const SocketIOVersion = "3.0.5"
+// SocketIOVersion is what clients compare with the socketio_min of the
+// compatibility matrix: the release of python-socketio whose protocol the hub
+// speaks. The hub says the same.
+const SocketIOVersion = "5.11.0"
 
 // HubCommand is the hidden command that runs a hub.
 const HubCommand = handshake.HubCommand
