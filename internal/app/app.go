@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/upkeephub/upkeep/core/monitor"
+	"github.com/upkeephub/upkeep/core/recovery"
 	"github.com/upkeephub/upkeep/internal/config"
 	"github.com/upkeephub/upkeep/internal/httpapi"
 	"github.com/upkeephub/upkeep/internal/hubproc"
@@ -46,6 +47,7 @@ type App struct {
 	emergency chan string   // the reason; sent once, by the action, read by Run
 	serving   chan struct{} // closed when the first hub serves
 	firstHub  sync.Once
+	disabled  map[recovery.Action]bool // by configuration
 	recovered recoveries
 	undo      []step // what New did, in order; Stop walks it backwards
 }

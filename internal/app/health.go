@@ -30,10 +30,11 @@ func (a *App) wireMonitor() error {
 	opts.Recovery.Breaker = recovery.BreakerConfig{
 		FailureThreshold: rc.CircuitBreaker.FailureThreshold, Timeout: rc.CircuitBreaker.Timeout.Duration(), SuccessThreshold: rc.CircuitBreaker.SuccessThreshold,
 	}
-	opts.Recovery.Disabled = map[recovery.Action]bool{
+	a.disabled = map[recovery.Action]bool{
 		recovery.LogWarning: !rc.Actions.LogWarning, recovery.ClearConnections: !rc.Actions.ClearConnections,
 		recovery.RestartService: !rc.Actions.RestartService, recovery.EmergencyStop: !rc.Actions.EmergencyStop,
 	}
+	opts.Recovery.Disabled = a.disabled
 	opts.Checks, opts.Strategy = a.checks, a.strategy
 	opts.Actor, opts.Subject = (*actor)(a), (*subject)(a)
 	opts.Hooks = a.hooks()
@@ -160,7 +161,10 @@ func (s *actor) Actions() []recovery.ActionState {
 	var states []recovery.ActionState
 	for _, action := range recovery.Actions() {
 		state := recovery.ActionState{Action: action, Applicable: true}
-		if hub := a.keeper.Snapshot(); action == recovery.ClearConnections && hub.State != hubproc.Running {
+		switch hub := a.keeper.Snapshot(); {
+		case a.disabled[action]:
+			state.Applicable, state.Reason = false, "it is switched off in the configuration"
+		case action == recovery.ClearConnections && hub.State != hubproc.Running:
 			state.Applicable, state.Reason = false, fmt.Sprintf("the hub is %s: it has no connections to clear", hub.State)
 		}
 		states = append(states, state)
