@@ -1,40 +1,11 @@
-// Package problem is the one shape of errors that people read: what happened,
-// why, and what to do next, under a code that programs can rely on.
-//
-// It owns the shape and how it is shown as text and as JSON. It refuses to know
-// what can go wrong: whoever notices something fills in the error. Everything
-// that meets an operator (command line, HTTP) uses it; it starts no goroutine.
 package problem
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-)
-
-// The codes. They are part of the API: a code never changes its meaning.
-const (
-	// DaemonConflict: another host holds the state directory.
-	DaemonConflict = "daemon_conflict"
-	// PortConflict: another process listens on the port.
-	PortConflict = "port_conflict"
-	// ListenFailed: the port cannot be bound for another reason.
-	ListenFailed = "listen_failed"
-	// ConfigInvalid: the configuration cannot be used.
-	ConfigInvalid = "config_invalid"
-	// StateDirUnusable: the state directory cannot be used.
-	StateDirUnusable = "state_dir_unusable"
-	// PluginsMissing: plugins that are needed are not there.
-	PluginsMissing = "plugins_missing"
-	// Internal: a bug of ours.
-	Internal = "internal_error"
-	// NotFound: there is nothing under that name.
-	NotFound = "not_found"
-	// MethodNotAllowed: the endpoint exists, but not for that method.
-	MethodNotAllowed = "method_not_allowed"
-	// ForeignHost: the request was meant for another host name.
-	ForeignHost = "foreign_host"
+	"time"
 )
 
 // Error is an error that people read. What is needed, the rest is optional.
@@ -45,13 +16,24 @@ type Error struct {
 	What string
 	// Why it happened. It may have several lines.
 	Why string
+	// Details are facts for people, under headings.
+	Details []Section
 	// Steps are imperative sentences that lead out of it, the best one first.
 	Steps []string
 	// Context holds the facts for programs, by stable names. Values must be fit
 	// for JSON and must not be secret.
 	Context map[string]any
+	// At is when it happened; zero: the moment at which it is written.
+	At time.Time
 	// Err is the cause for errors.Is and errors.As. Its text is not shown when Why is set.
 	Err error
+}
+
+// Section is a group of facts.
+type Section struct {
+	// Title is in capital letters, e.g. "PROCESS DETAILS".
+	Title string   `json:"title"`
+	Lines []string `json:"lines"`
 }
 
 // Error says what and why in one line.
@@ -84,33 +66,63 @@ func (e *Error) why() string {
 // maxLines is how long Text may get, so that it fits a screen.
 const maxLines = 30
 
-// Text shows the error to people: what, why, and the numbered steps, in at
-// most 30 lines. If the reasons are too many, the last of them are counted
-// instead of shown; steps come before reasons then.
+// Text shows the error to people: what, why, the details under their headings
+// and the numbered steps, in at most 30 lines. Where that is not enough, what
+// is missing is counted: reasons give way first, then details, then steps.
 func (e *Error) Text() string {
-	var steps []string
-	for i, step := range e.Steps {
+	heading, more := "What to do:", 0
+	page, known := PageOf(e.Code)
+	if known {
+		heading, more = page.stepsTitle(), 1
+	}
+	steps := numbered(e.Steps)
+	if len(steps) > 0 {
+		steps = append([]string{"", heading}, cut(steps, maxLines-5-more, "steps")...)
+	}
+	lines := []string{strings.Join(strings.Split(strings.TrimSpace(e.What), "\n"), " ")}
+	room := maxLines - len(lines) - len(steps) - more
+
+	var reasons, details []string
+	if why := e.why(); why != "" {
+		reasons = indented(strings.Split(why, "\n"))
+	}
+	for _, section := range e.Details {
+		details = append(append(details, "", section.Title), indented(section.Lines)...)
+	}
+	if len(details) > 0 {
+		details = cut(details, room-min(len(reasons), 3), "lines")
+	}
+	if len(reasons) > 0 {
+		reasons = cut(reasons, room-len(details), "lines")
+	}
+	lines = slices.Concat(lines, reasons, details, steps)
+	if known {
+		lines = append(lines, "More: host explain "+e.Code)
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// numbered gives the lines of a numbered list.
+func numbered(steps []string) []string {
+	var lines []string
+	for i, step := range steps {
 		for j, line := range strings.Split(strings.TrimSpace(step), "\n") {
 			number := "   "
 			if j == 0 {
 				number = fmt.Sprintf("%2d.", i+1)
 			}
-			steps = append(steps, "  "+number+" "+line)
+			lines = append(lines, "  "+number+" "+line)
 		}
 	}
-	if len(steps) > 0 {
-		steps = append([]string{"", "What to do:"}, cut(steps, maxLines-5, "steps")...)
+	return lines
+}
+
+func indented(lines []string) []string {
+	out := make([]string, len(lines))
+	for i, line := range lines {
+		out[i] = "  " + line
 	}
-	lines := strings.Split(strings.TrimSpace(e.What), "\n")
-	lines = []string{strings.Join(lines, " ")}
-	if why := e.why(); why != "" {
-		reasons := strings.Split(why, "\n")
-		for i, line := range reasons {
-			reasons[i] = "  " + line
-		}
-		lines = append(lines, cut(reasons, maxLines-1-len(steps), "lines")...)
-	}
-	return strings.Join(append(lines, steps...), "\n") + "\n"
+	return out
 }
 
 // cut shortens lines to at most limit, the last of which then says how many
@@ -122,24 +134,6 @@ func cut(lines []string, limit int, noun string) []string {
 	}
 	missing := len(lines) - limit + 1
 	return append(lines[:limit-1:limit-1], fmt.Sprintf("  ... and %d more %s", missing, noun))
-}
-
-// MarshalJSON writes error_code, message, why, steps and context. The context
-// repeats the steps as resolution_steps, where existing clients look for them.
-func (e *Error) MarshalJSON() ([]byte, error) {
-	context := make(map[string]any, len(e.Context)+1)
-	for k, v := range e.Context {
-		context[k] = v
-	}
-	steps := append([]string{}, e.Steps...)
-	context["resolution_steps"] = steps
-	return json.Marshal(struct {
-		Code    string         `json:"error_code"`
-		Message string         `json:"message"`
-		Why     string         `json:"why,omitempty"`
-		Steps   []string       `json:"steps"`
-		Context map[string]any `json:"context"`
-	}{e.Code, e.What, e.why(), steps, context})
 }
 
 // Code gives the code of the first Error in err's chain, or empty.

@@ -8,12 +8,14 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func conflict() *Error {
 	return &Error{
 		Code: DaemonConflict, What: "another host runs on /state", Why: "it holds the lock\nits process is 42",
 		Steps: []string{"look at it:\nps -p 42", "stop it: kill -TERM 42"}, Context: map[string]any{"existing_pid": 42}, Err: fs.ErrExist,
+		At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	}
 }
 
@@ -22,10 +24,11 @@ func TestTextHasWhatWhyAndNumberedSteps(t *testing.T) {
   it holds the lock
   its process is 42
 
-What to do:
+RESOLUTION STEPS
    1. look at it:
       ps -p 42
    2. stop it: kill -TERM 42
+More: host explain daemon_conflict
 `
 	if got := conflict().Text(); got != want {
 		t.Errorf("text\n%swant\n%s", got, want)
@@ -113,11 +116,12 @@ func TestJSONHasCodeMessageStepsAndContext(t *testing.T) {
 		err       *Error
 	}{
 		{
-			"a full one", `{"error_code": "daemon_conflict", "message": "another host runs on /state",
+			"a full one", `{"error_type": "DaemonConflictError", "timestamp": "2026-01-02T03:04:05.000000Z", "error_code": "daemon_conflict", "message": "another host runs on /state",
 			"why": "it holds the lock\nits process is 42", "steps": ["look at it:\nps -p 42", "stop it: kill -TERM 42"],
 			"context": {"existing_pid": 42, "resolution_steps": ["look at it:\nps -p 42", "stop it: kill -TERM 42"]}}`, conflict(),
 		},
-		{"lists are lists also when empty", `{"error_code": "x", "message": "m", "steps": [], "context": {"resolution_steps": []}}`, &Error{Code: "x", What: "m"}},
+		{"lists are lists also when empty", `{"error_type": "XError", "timestamp": "2026-01-02T03:04:05.000000Z", "error_code": "x", "message": "m", "steps": [], "context": {"resolution_steps": []}}`,
+			&Error{Code: "x", What: "m", At: conflict().At}},
 	} {
 		data, err := json.Marshal(tc.err)
 		if err != nil {

@@ -46,8 +46,9 @@ type api struct {
 }
 
 // Handler answers GET and HEAD on /health, /livez, /readyz, /status,
-// /diagnostics and /metrics. What it cannot answer it explains in JSON, and a
-// panic in it or in src ends only the request.
+// /diagnostics and /metrics. What it cannot answer it explains as
+// application/problem+json (RFC 9457), and a panic in it or in src ends only the
+// request.
 func Handler(src Source, opts Options) http.Handler {
 	a := &api{src: src, opts: opts, log: opts.Logger}
 	if a.log == nil {
@@ -144,9 +145,14 @@ func (a *api) ourHost(header string) bool {
 	return slices.ContainsFunc(a.opts.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
-// refuse answers with a problem.
+// refuse answers with a problem, as RFC 9457 wants it.
 func (a *api) refuse(w http.ResponseWriter, r *http.Request, code int, p *problem.Error) {
-	a.json(w, r, code, p)
+	p.At = a.opts.Now()
+	body, err := p.ProblemJSON(code, r.URL.Path)
+	if err != nil {
+		panic(fmt.Sprintf("httpapi: the problem %s cannot be written as JSON: %v", p.Code, err))
+	}
+	a.send(w, r, code, problem.ContentType, append(body, '\n'))
 }
 
 // json answers with a JSON document.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -19,7 +20,11 @@ func still(s Snapshot, opts Options) http.Handler {
 }
 
 func TestWhatIsNotThereIsAnsweredWithWhatIs(t *testing.T) {
-	rec := ask(still(Snapshot{}, Options{}), http.MethodGet, "/healthz")
+	now := func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+	rec := ask(still(Snapshot{}, Options{Now: now}), http.MethodGet, "/healthz")
+	if got := rec.Header().Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("content type is %q", got)
+	}
 	body := decode(t, rec)
 	var paths []string
 	for _, p := range body["context"].(map[string]any)["endpoints"].([]any) {

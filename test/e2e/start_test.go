@@ -82,7 +82,7 @@ func failsClearly(t *testing.T, m mistake) {
 	text := h.Output.Stderr()
 	t.Logf("%s", text)
 	contains(t, text, append(m.says, "host: error")...)
-	if !strings.Contains(text, "What to do:") && !strings.Contains(text, "host: hint:") {
+	if !strings.Contains(text, "What to do:") && !strings.Contains(text, "RESOLUTION STEPS") && !strings.Contains(text, "host: hint:") {
 		t.Errorf("it does not say what to do next")
 	}
 	if lines := strings.Count(text, "\n"); lines > 40 {
