@@ -22,8 +22,9 @@ var rooms = map[string][]string{
 	"internal/config":     {"core/"},
 	"internal/instance":   {"core/"},
 	"internal/httpapi":    {"core/"},
+	"internal/adminapi":   {"core/"},
 	"plugins/process":     {"sdk"}, "plugins/network": {"sdk"}, "plugins/service": {"sdk"}, "plugins/recovery-graded": {"sdk"},
-	"cmd/host": {"internal/app", "hub", "core/"},
+	"cmd/host": {"internal/app", "internal/adminapi", "internal/instance", "hub", "core/"},
 }
 
 func list(t *testing.T, args ...string) []string {

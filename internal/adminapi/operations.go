@@ -1,0 +1,56 @@
+package adminapi
+
+import (
+	"context"
+	"time"
+)
+
+// Operations is what a host lets its owner see and do. The handler calls it from
+// many goroutines. What only tells must not block, also while the hub hangs.
+// Errors that people can mend are *problem.Error.
+type Operations interface {
+	// Status is host at this moment.
+	Status() Status
+	// Probe answers the question of a script or a container probe.
+	Probe(ProbeKind) Probe
+	// Plugins are those that were found, sorted by name.
+	Plugins() Plugins
+	// ReleasePlugin starts a plugin now that is quarantined, refused or waiting
+	// for its next start, and does nothing to any other. The error has the code
+	// not_found when there is no plugin of that name.
+	ReleasePlugin(name string) (Plugin, error)
+	// History is what happened within the window, newest first, at most limit of
+	// each kind.
+	History(window time.Duration, limit int) History
+	// Config is the configuration in force, with secrets masked.
+	Config() Configuration
+	// Version says what runs.
+	Version() Version
+	// Reload reads the configuration again and applies it as a whole, or, with an
+	// error of the code config_invalid, changes nothing. It ends when ctx does.
+	Reload(ctx context.Context) (Reloaded, error)
+	// Stop begins to stop host, as a signal does, and returns at once.
+	Stop(reason string)
+	// SetLogLevel changes what is logged, until the next start or reload. The
+	// level is one of LogLevels.
+	SetLogLevel(level string) error
+	// SetMonitoring and SetRecovery switch health monitoring and recovery on or
+	// off, until the next start or reload.
+	SetMonitoring(enabled bool) error
+	SetRecovery(enabled bool) error
+}
+
+// LogLevels are the levels that SetLogLevel takes, the most talkative first.
+func LogLevels() []string { return []string{"trace", "debug", "info", "warn", "error"} }
+
+// ProbeKind is a question with yes or no as its answer.
+type ProbeKind string
+
+const (
+	// Healthy: is it well, as /health has it?
+	Healthy ProbeKind = "healthy"
+	// Ready: are clients served, as /readyz has it?
+	Ready ProbeKind = "ready"
+	// Live: does host's own loop turn, as /livez has it?
+	Live ProbeKind = "live"
+)

@@ -1,0 +1,290 @@
+package adminapi
+
+import "time"
+
+// schemaVersion of the answers. It grows when a field changes its meaning or
+// goes away, not when one is added.
+const schemaVersion = 1
+
+// Status is host at one moment.
+type Status struct {
+	// SchemaVersion grows when a field changes its meaning or goes away.
+	SchemaVersion int       `json:"schema_version"`
+	Timestamp     time.Time `json:"timestamp"`
+	// Phase is what host is doing.
+	Phase string `json:"phase" jsonschema:"enum=starting,enum=running,enum=stopping,enum=held"`
+	// Status is the overall health.
+	Status string `json:"status" jsonschema:"enum=healthy,enum=warning,enum=critical,enum=unknown"`
+	// Serving: /health answers 200.
+	Serving bool `json:"serving"`
+	// Stale: results are overdue.
+	Stale bool `json:"stale"`
+	// Message says why the status or serving is not what the checks say.
+	Message    string       `json:"message,omitempty"`
+	Server     Server       `json:"server"`
+	Hub        Hub          `json:"hub"`
+	Monitoring Monitoring   `json:"monitoring"`
+	Checks     []CheckState `json:"checks"`
+	Recovery   Recovery     `json:"recovery"`
+}
+
+// Server is the host process and where it listens.
+type Server struct {
+	Version  string `json:"version"`
+	ServerID string `json:"server_id"`
+	// Host and Port are the public ones: the host as configured, the port as bound.
+	Host string `json:"host"`
+	Port int    `json:"port"`
+	// Addresses that are bound, host:port.
+	Addresses []string `json:"addresses"`
+	// Admin is the address of the admin listener, empty when it is off.
+	Admin         string    `json:"admin_address"`
+	PID           int       `json:"pid"`
+	StartTime     time.Time `json:"start_time"`
+	UptimeSeconds float64   `json:"uptime_seconds"`
+	StateDir      string    `json:"state_dir"`
+	// ConfigFile is empty when host runs on the defaults.
+	ConfigFile string `json:"config_file"`
+	LogLevel   string `json:"log_level" jsonschema:"enum=trace,enum=debug,enum=info,enum=warn,enum=error"`
+	// Arguments of the command line behind the program's name, and the directory
+	// in which they were given: with these a restart starts the same host again.
+	Arguments        []string `json:"arguments"`
+	WorkingDirectory string   `json:"working_directory"`
+}
+
+// Hub is the Socket.IO server process.
+type Hub struct {
+	// State is one word, e.g. running, starting, hung or stopped.
+	State     string `json:"state"`
+	Accepting bool   `json:"accepting"`
+	// PID is 0 when there is no process.
+	PID              int    `json:"pid"`
+	Restarts         uint64 `json:"restarts"`
+	MissedHeartbeats int    `json:"missed_heartbeats"`
+	// LastExit says how the hub before this one ended, empty when none did.
+	LastExit         string `json:"last_exit"`
+	ClientsConnected int64  `json:"clients_connected"`
+	EventsProcessed  uint64 `json:"events_processed"`
+}
+
+// Monitoring is how health is watched.
+type Monitoring struct {
+	Enabled         bool    `json:"enabled"`
+	IntervalSeconds float64 `json:"interval_seconds"`
+}
+
+// CheckState is a check as it stands.
+type CheckState struct {
+	Name       string  `json:"name"`
+	Status     string  `json:"status" jsonschema:"enum=healthy,enum=warning,enum=critical,enum=unknown"`
+	AgeSeconds float64 `json:"age_seconds"`
+	// Stale: the next result is overdue.
+	Stale      bool     `json:"stale"`
+	DurationMS float64  `json:"duration_ms"`
+	Required   bool     `json:"required"`
+	Message    string   `json:"message"`
+	Metrics    []Metric `json:"metrics"`
+	Errors     []string `json:"errors"`
+}
+
+// Metric is one measured value.
+type Metric struct {
+	Name   string            `json:"name"`
+	Labels map[string]string `json:"labels,omitempty"`
+	// Value is a number, a text, a boolean, or null.
+	Value  any    `json:"value"`
+	Status string `json:"status" jsonschema:"enum=healthy,enum=warning,enum=critical,enum=unknown"`
+	// Threshold is the value above which the status is no longer healthy.
+	Threshold *float64 `json:"threshold,omitempty"`
+	Unit      string   `json:"unit,omitempty"`
+	Message   string   `json:"message,omitempty"`
+}
+
+// Recovery is what is done about bad health.
+type Recovery struct {
+	Enabled bool `json:"enabled"`
+	// Available: there is a strategy that can be asked.
+	Available bool   `json:"available"`
+	Why       string `json:"unavailable_because,omitempty"`
+	Strategy  string `json:"strategy"`
+	// InProgress: an action runs, or waits for its judgement.
+	InProgress bool    `json:"in_progress"`
+	Breaker    Breaker `json:"breaker"`
+	// Incident is the open one; null: none is.
+	Incident *Incident `json:"incident"`
+	// Attempts since host started.
+	Attempts int `json:"attempts"`
+	// Last is the latest attempt or logged warning; null: none was.
+	Last *RecoveryEvent `json:"last"`
+}
+
+// Breaker is the circuit breaker of recovery.
+type Breaker struct {
+	State            string  `json:"state" jsonschema:"enum=closed,enum=open,enum=half_open"`
+	Failures         int     `json:"failures"`
+	FailureThreshold int     `json:"failure_threshold"`
+	RemainingSeconds float64 `json:"remaining_seconds"`
+}
+
+// Incident is a stretch of trouble.
+type Incident struct {
+	ID     string    `json:"id"`
+	Opened time.Time `json:"opened_at"`
+	// Causes are the checks that were not healthy.
+	Causes   []string `json:"causes"`
+	Attempts int      `json:"attempts"`
+}
+
+// RecoveryEvent is one action taken.
+type RecoveryEvent struct {
+	Time       time.Time `json:"time"`
+	Incident   string    `json:"incident"`
+	Action     string    `json:"action"`
+	Outcome    string    `json:"outcome" jsonschema:"enum=pending,enum=cured,enum=not_cured,enum=failed,enum=timed_out,enum=done"`
+	Health     string    `json:"health_status" jsonschema:"enum=healthy,enum=warning,enum=critical,enum=unknown"`
+	DurationMS float64   `json:"duration_ms"`
+	Error      string    `json:"error,omitempty"`
+	Reason     string    `json:"reason,omitempty"`
+}
+
+// Probe is the answer to a probe.
+type Probe struct {
+	Probe ProbeKind `json:"probe" jsonschema:"enum=healthy,enum=ready,enum=live"`
+	OK    bool      `json:"ok"`
+	// Status is the overall health.
+	Status string `json:"status" jsonschema:"enum=healthy,enum=warning,enum=critical,enum=unknown"`
+	// Message is one line that says what the answer rests on.
+	Message string `json:"message"`
+}
+
+// Plugins are the plugins that were found.
+type Plugins struct {
+	SchemaVersion int       `json:"schema_version"`
+	Directory     string    `json:"directory"`
+	Plugins       []Plugin  `json:"plugins"`
+	Skipped       []Skipped `json:"skipped"`
+}
+
+// Plugin is one that was found and is meant to run.
+type Plugin struct {
+	Name string `json:"name"`
+	// Kinds are checker and recovery; empty before it said what it is.
+	Kinds       []string `json:"kinds"`
+	Version     string   `json:"version"`
+	Description string   `json:"description,omitempty"`
+	// Check is the name of its check; empty for a strategy.
+	Check string `json:"check,omitempty"`
+	State string `json:"state" jsonschema:"enum=starting,enum=running,enum=backoff,enum=quarantined,enum=refused,enum=stopped"`
+	// PID is 0 when no process runs.
+	PID      int `json:"pid"`
+	Restarts int `json:"restarts"`
+	// StartedAt is when the present process began to run; null: none runs.
+	StartedAt *time.Time `json:"started_at"`
+	// NextStart is when it is started again; null: nothing is planned.
+	NextStart *time.Time `json:"next_start"`
+	// LastError and Hint tell of the latest failure, also when it runs again.
+	LastError string `json:"last_error,omitempty"`
+	Hint      string `json:"hint,omitempty"`
+	// Stderr has the last lines that the failed process wrote.
+	Stderr   []string `json:"stderr"`
+	Warnings []string `json:"warnings"`
+}
+
+// Skipped is an entry of the plugin directory that is not started.
+type Skipped struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// History is what happened, newest first.
+type History struct {
+	SchemaVersion int     `json:"schema_version"`
+	WindowSeconds float64 `json:"window_seconds"`
+	// Limit holds for each of the lists.
+	Limit       int             `json:"limit"`
+	Reports     []Report        `json:"reports"`
+	Transitions []Transition    `json:"transitions"`
+	Recoveries  []RecoveryEvent `json:"recoveries"`
+}
+
+// Report is one round of checks.
+type Report struct {
+	Sequence   uint64    `json:"sequence"`
+	Time       time.Time `json:"time"`
+	Status     string    `json:"status" jsonschema:"enum=healthy,enum=warning,enum=critical,enum=unknown"`
+	DurationMS float64   `json:"duration_ms"`
+	// Checks by name, with their status.
+	Checks map[string]string `json:"checks"`
+	// Reason says what the checks say that are not healthy.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Transition is a change of the overall status.
+type Transition struct {
+	Time time.Time `json:"time"`
+	From string    `json:"from" jsonschema:"enum=healthy,enum=warning,enum=critical,enum=unknown"`
+	To   string    `json:"to" jsonschema:"enum=healthy,enum=warning,enum=critical,enum=unknown"`
+}
+
+// Configuration is what is in force.
+type Configuration struct {
+	SchemaVersion int `json:"schema_version"`
+	// File is empty when host runs on the defaults.
+	File     string    `json:"file"`
+	Settings []Setting `json:"settings"`
+}
+
+// Setting is one key with its value; secrets are masked.
+type Setting struct {
+	Key   string `json:"key"`
+	Value any    `json:"value"`
+	// Origin says where the value comes from, e.g. default or file PATH:LINE.
+	Origin string `json:"origin"`
+}
+
+// Version says what runs.
+type Version struct {
+	Version         string `json:"version"`
+	APIVersion      string `json:"api_version" jsonschema:"enum=v1"`
+	SocketIOVersion string `json:"socketio_version"`
+	GoVersion       string `json:"go_version"`
+	Platform        string `json:"platform"`
+}
+
+// Reloaded is what a reload changed.
+type Reloaded struct {
+	// File is empty when there is none.
+	File    string   `json:"file"`
+	Changes []Change `json:"changes"`
+}
+
+// Change is one key whose value differs; secrets are masked.
+type Change struct {
+	Key string `json:"key"`
+	Old any    `json:"old"`
+	New any    `json:"new"`
+	// Live: it is in force now. Else it is from the next start on.
+	Live bool `json:"live"`
+}
+
+// Stopping is the answer to a stop.
+type Stopping struct {
+	PID int `json:"pid"`
+}
+
+// StopRequest asks host to stop.
+type StopRequest struct {
+	// Reason is written into the log.
+	Reason string `json:"reason,omitempty" jsonschema:"maxLength=200"`
+}
+
+// LogLevel is what is logged.
+type LogLevel struct {
+	Level string `json:"level" jsonschema:"enum=trace,enum=debug,enum=info,enum=warn,enum=error"`
+}
+
+// Switch turns something on or off.
+type Switch struct {
+	Enabled bool `json:"enabled"`
+}
