@@ -169,7 +169,7 @@ func (a *App) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		a.log.Info("stopping: a signal asked for it")
 	case reason := <-a.emergency:
-		result = fmt.Errorf("%w: %s", ErrEmergencyStop, reason)
+		result = a.emergencyProblem(reason)
 		a.log.Error("stopping: emergency stop", "reason", reason)
 	case err := <-failed:
 		result = err

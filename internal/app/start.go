@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,7 +118,7 @@ func (a *App) listen() (err error) {
 	var taken *hubproc.InUseError
 	switch {
 	case errors.As(err, &taken):
-		return portConflict(taken.Addr, port, err, "serve on another port: host --port "+strconv.Itoa(nextPort(port)))
+		return a.portConflict(host, taken.Addr, port, err, false)
 	case err != nil:
 		return &problem.Error{
 			Code: problem.ListenFailed, What: fmt.Sprintf("cannot listen on %s", net.JoinHostPort(host, strconv.Itoa(port))), Err: err,
@@ -129,30 +128,6 @@ func (a *App) listen() (err error) {
 	}
 	a.onStop("public listeners", a.listeners.Close)
 	return nil
-}
-
-// nextPort is a port to propose: not among those that existing clients probe.
-func nextPort(port int) int {
-	if port >= 8765 && port <= 8769 {
-		return 8770
-	}
-	return min(port+1, 65535)
-}
-
-func portConflict(addr string, port int, err error, other string) error {
-	steps := []string{other}
-	switch runtime.GOOS {
-	case "windows":
-		steps = append(steps, fmt.Sprintf("find out who listens there: netstat -ano | findstr %d", port))
-	case "darwin":
-		steps = append(steps, fmt.Sprintf("find out who listens there: lsof -i :%d", port))
-	default:
-		steps = append(steps, fmt.Sprintf("find out who listens there: ss -tulpn | grep %d (or lsof -i :%d)", port, port))
-	}
-	return &problem.Error{
-		Code: problem.PortConflict, What: fmt.Sprintf("%s is taken: another process listens there", addr), Err: err, Steps: steps,
-		Context: map[string]any{"port": port, "host": addr},
-	}
 }
 
 // listenAdmin binds the admin listener. The default address gives way when it is
@@ -178,10 +153,10 @@ func (a *App) listenAdmin() error {
 	default:
 		l, err := listenTCP(a.opts.Admin)
 		if err != nil {
-			_, port, _ := net.SplitHostPort(a.opts.Admin)
+			host, port, _ := net.SplitHostPort(a.opts.Admin)
 			n, _ := strconv.Atoi(port)
 			if errors.Is(err, syscall.EADDRINUSE) {
-				return portConflict(a.opts.Admin, n, err, "choose another address: host --admin 127.0.0.1:0 (or off)")
+				return a.portConflict(host, a.opts.Admin, n, err, true)
 			}
 			return &problem.Error{Code: problem.ListenFailed, What: "cannot listen on the admin address " + a.opts.Admin, Err: err,
 				Steps: []string{"give a loopback address of this machine: host --admin 127.0.0.1:18765"}, Context: map[string]any{"admin": a.opts.Admin}}

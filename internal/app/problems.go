@@ -1,0 +1,48 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/upkeephub/upkeep/core/problem"
+	"github.com/upkeephub/upkeep/core/recovery"
+	"github.com/upkeephub/upkeep/internal/instance"
+)
+
+// portConflict is the problem of an address that somebody else listens on, with
+// the name of that somebody where it can be found out in half a second.
+func (a *App) portConflict(host, addr string, port int, err error, admin bool) error {
+	c := problem.Port{Host: host, Port: port, Addr: addr, Admin: admin, Err: err}
+	c.Holders, err = instance.Listeners(context.Background(), port)
+	switch {
+	case errors.Is(err, instance.ErrUnseen), errors.Is(err, instance.ErrSlow):
+		c.Unseen = err.Error()
+	case err != nil:
+		c.Unseen = "the system does not tell: " + err.Error()
+	}
+	if other, ok := instance.Sibling(a.instance.Dir(), c.Holders); ok {
+		c.StateDir = other.StateDir
+	}
+	return problem.NewPortConflict(problem.Here(), c)
+}
+
+// emergencyProblem is what host ends with after emergency_stop: an
+// ErrEmergencyStop that says what was tried and how health was.
+func (a *App) emergencyProblem(reason string) error {
+	r := problem.Recovery{Action: string(recovery.EmergencyStop), Reason: reason, Err: ErrEmergencyStop}
+	s := a.monitor.Snapshot()
+	r.Health = map[string]any{"status": s.Report.Status.String()}
+	for _, result := range s.Report.Results {
+		r.Health[result.Check] = result.Status.String()
+	}
+	if s.Recovery.Incident != nil {
+		r.Attempts = len(s.Recovery.Incident.Attempts)
+	}
+	for _, e := range s.Recovery.Events { // newest first
+		if e.Success && e.Action != recovery.LogWarning {
+			r.LastSuccess = e.Time
+			break
+		}
+	}
+	return problem.NewRecoveryFailed(problem.Here(), r)
+}
