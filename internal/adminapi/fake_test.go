@@ -36,7 +36,7 @@ func newFakeHost() *fakeHost {
 		SchemaVersion: schemaVersion, Timestamp: moment, Phase: "running", Status: "healthy", Serving: true, Message: "all is well",
 		Server: Server{
 			Version: "0.1.0", ServerID: "upkeep-1", Host: "localhost", Port: 8765, Addresses: []string{"127.0.0.1:8765"}, Admin: "127.0.0.1:18765",
-			PID: 42, StartTime: started, UptimeSeconds: 3600, StateDir: "/state", LogLevel: "info", Arguments: []string{"--port=8765"}, WorkingDirectory: "/",
+			PID: 42, StartTime: started, UptimeSeconds: 3600, StateDir: "/state", LogLevel: "info",
 		},
 		Hub:        Hub{State: "running", Accepting: true, PID: 43, ClientsConnected: 3, EventsProcessed: 1250},
 		Monitoring: Monitoring{Enabled: true, IntervalSeconds: 30},

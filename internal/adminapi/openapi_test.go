@@ -184,7 +184,7 @@ func TestTheOpenAPIDocumentIsWhatTheHandlersDo(t *testing.T) {
 		return
 	}
 	if !bytes.Equal(openAPI, want) {
-		t.Error("openapi.json differs from the routes and their types; look at the difference of: go test ./internal/adminapi -run TheOpenAPIDocument -update")
+		t.Error("openapi.json differs from the routes and their types; look at the difference of: go test ./internal/adminapi -run TestTheOpenAPI -update")
 	}
 }
 

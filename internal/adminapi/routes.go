@@ -15,7 +15,7 @@ import (
 )
 
 // openAPI describes the routes. A test compares it with them and writes it
-// (go test ./internal/adminapi -run TheOpenAPIDocument -update).
+// (go test ./internal/adminapi -run TestTheOpenAPI -update).
 //
 //go:embed openapi.json
 var openAPI []byte

@@ -46,10 +46,6 @@ type Server struct {
 	// ConfigFile is empty when host runs on the defaults.
 	ConfigFile string `json:"config_file"`
 	LogLevel   string `json:"log_level" jsonschema:"enum=trace,enum=debug,enum=info,enum=warn,enum=error"`
-	// Arguments of the command line behind the program's name, and the directory
-	// in which they were given: with these a restart starts the same host again.
-	Arguments        []string `json:"arguments"`
-	WorkingDirectory string   `json:"working_directory"`
 }
 
 // Hub is the Socket.IO server process.
