@@ -33,7 +33,7 @@ func newFakeHost() *fakeHost {
 	event := RecoveryEvent{Time: moment, Incident: "inc-1", Action: "clear_connections", Outcome: "cured", Health: "critical", DurationMS: 3, Error: "none", Reason: "critical"}
 	f := &fakeHost{}
 	f.status = Status{
-		SchemaVersion: schemaVersion, Timestamp: moment, Phase: "running", Status: "healthy", Serving: true, Message: "all is well",
+		SchemaVersion: SchemaVersion, Timestamp: moment, Phase: "running", Status: "healthy", Serving: true, Message: "all is well",
 		Server: Server{
 			Version: "0.1.0", ServerID: "upkeep-1", Host: "localhost", Port: 8765, Addresses: []string{"127.0.0.1:8765"}, Admin: "127.0.0.1:18765",
 			PID: 42, StartTime: started, UptimeSeconds: 3600, StateDir: "/state", LogLevel: "info",
@@ -71,7 +71,7 @@ func (f *fakeHost) Probe(kind ProbeKind) Probe {
 }
 
 func (f *fakeHost) Plugins() Plugins {
-	return Plugins{SchemaVersion: schemaVersion, Directory: "/plugins", Plugins: []Plugin{f.plugin()}, Skipped: []Skipped{{Name: "x", Reason: "a folder", Remedy: "none"}}}
+	return Plugins{SchemaVersion: SchemaVersion, Directory: "/plugins", Plugins: []Plugin{f.plugin()}, Skipped: []Skipped{{Name: "x", Reason: "a folder", Remedy: "none"}}}
 }
 
 func (f *fakeHost) plugin() Plugin {
@@ -92,14 +92,14 @@ func (f *fakeHost) ReleasePlugin(name string) (Plugin, error) {
 
 func (f *fakeHost) History(window time.Duration, limit int) History {
 	return History{
-		SchemaVersion: schemaVersion, WindowSeconds: window.Seconds(), Limit: limit,
+		SchemaVersion: SchemaVersion, WindowSeconds: window.Seconds(), Limit: limit,
 		Reports:     []Report{{Sequence: 1, Time: moment, Status: "healthy", DurationMS: 3, Checks: map[string]string{"process_resources": "healthy"}, Reason: "none"}},
 		Transitions: []Transition{{Time: moment, From: "unknown", To: "healthy"}}, Recoveries: []RecoveryEvent{*f.Status().Recovery.Last},
 	}
 }
 
 func (f *fakeHost) Config() Configuration {
-	return Configuration{SchemaVersion: schemaVersion, File: "upkeep.json", Settings: []Setting{{Key: "server.port", Value: 8765, Origin: "default"}}}
+	return Configuration{SchemaVersion: SchemaVersion, File: "upkeep.json", Settings: []Setting{{Key: "server.port", Value: 8765, Origin: "default"}}}
 }
 
 func (f *fakeHost) Version() Version {

@@ -78,7 +78,7 @@ func recoveryEvent(e recovery.Event) RecoveryEvent {
 // at most limit of each kind. reports may be nil.
 func HistoryOf(reports *health.History, events []recovery.Event, window time.Duration, limit int, now time.Time) History {
 	h := History{
-		SchemaVersion: schemaVersion, WindowSeconds: window.Seconds(), Limit: limit,
+		SchemaVersion: SchemaVersion, WindowSeconds: window.Seconds(), Limit: limit,
 		Reports: []Report{}, Transitions: []Transition{}, Recoveries: []RecoveryEvent{},
 	}
 	since := now.Add(-window)

@@ -212,7 +212,11 @@ func (a *api) dispatch(w http.ResponseWriter, r *http.Request, byMethod map[stri
 	}
 	code, answer, err := rt.answer(&c)
 	if rt.method != http.MethodGet {
-		a.log.Info("admin request", "method", rt.method, "path", r.URL.Path, "status", code, "error", err)
+		facts := []any{"method", rt.method, "path", r.URL.Path}
+		if err != nil {
+			facts = append(facts, "error", err)
+		}
+		a.log.Info("admin request", facts...)
 	}
 	if err != nil {
 		told, status := explain(err)

@@ -2,9 +2,9 @@ package adminapi
 
 import "time"
 
-// schemaVersion of the answers. It grows when a field changes its meaning or
+// SchemaVersion of the answers. It grows when a field changes its meaning or
 // goes away, not when one is added.
-const schemaVersion = 1
+const SchemaVersion = 1
 
 // Status is host at one moment.
 type Status struct {

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/upkeephub/upkeep/core/problem"
+	"github.com/upkeephub/upkeep/internal/adminapi"
+	"github.com/upkeephub/upkeep/internal/instance"
+)
+
+// Exit codes of the verbs, beside those of running a host.
+const (
+	exitNotRunning = 3
+	exitPlugins    = 5
+	exitUnhealthy  = 6
+)
+
+// exitError ends the command with an exit code of its own. Without an err there
+// is nothing more to say: the command has said it.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// cli is what the verbs share: where to write, and the flags that they have in
+// common. One command line has one cli.
+type cli struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	// settings gives the public host and port of the configuration at path (empty:
+	// of the environment and the defaults), for commands that are not told a port.
+	// nil: localhost and 8765.
+	settings func(path string) (host string, port int, err error)
+
+	stateDir   string // --state-dir
+	configFile string // --config
+	host       string // --host
+	port       int    // --port
+	json       bool   // --json: the answer as one JSON document on standard output
+	quiet      bool   // --quiet: nothing on standard output, the exit code tells
+}
+
+// defaultHost and defaultPort are where a host serves that is told nothing.
+const (
+	defaultHost = "localhost"
+	defaultPort = 8765
+)
+
+// hostFlags give a command the flags that say which host is meant.
+func (c *cli) hostFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVar(&c.port, "port", 0, "public port of the host that is meant (default 8765, or what the configuration says)")
+	f.StringVar(&c.stateDir, "state-dir", "", "its state directory (default $UPKEEP_STATE_DIR, else chosen by the port)")
+	f.StringVar(&c.configFile, "config", "", "its configuration file, for the port")
+}
+
+// take reads what hostFlags read from the flags of a run.
+func (c *cli) take(flags *pflag.FlagSet) {
+	text := func(name string) string {
+		if f := flags.Lookup(name); f != nil && f.Changed {
+			return f.Value.String()
+		}
+		return ""
+	}
+	c.host, c.stateDir, c.configFile = text("host"), text("state-dir"), text("config")
+	c.port, _ = strconv.Atoi(text("port"))
+}
+
+// outputFlags give a command --json and --quiet.
+func (c *cli) outputFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.json, "json", false, "print one JSON document")
+	cmd.Flags().BoolVarP(&c.quiet, "quiet", "q", false, "print no answer; the exit code tells")
+}
+
+// place is where a host is, or would be.
+type place struct {
+	dir  string // state directory
+	host string
+	port int // 0: not known
+}
+
+func (p place) String() string {
+	if p.port == 0 {
+		return "the state directory " + p.dir
+	}
+	return net.JoinHostPort(p.host, strconv.Itoa(p.port))
+}
+
+// place says which host the flags, the environment and the configuration mean.
+func (c *cli) place() (place, error) {
+	p := place{host: defaultHost, port: defaultPort}
+	if c.settings != nil {
+		var err error
+		if p.host, p.port, err = c.settings(c.configFile); err != nil {
+			return p, err
+		}
+	}
+	p.host, p.port = cmp.Or(c.host, p.host), cmp.Or(c.port, p.port)
+	var err error
+	p.dir, err = instance.Resolve(c.stateDir, c.getenv, p.port)
+	return p, err
+}
+
+// running is a host that was found, proved to be one.
+type running struct {
+	place
+	instance.Info
+	client *adminapi.Client
+}
+
+// find finds the host that is meant. The error is an exitError with code 3 when
+// it does not run.
+func (c *cli) find() (running, error) {
+	p, err := c.place()
+	if err != nil {
+		return running{place: p}, err
+	}
+	info, err := instance.Running(p.dir)
+	if err == nil && c.port != 0 && info.Port != 0 && info.Port != c.port {
+		err = fmt.Errorf("the host there, pid %d, serves port %d", info.PID, info.Port)
+	}
+	if err != nil {
+		return running{place: p}, &exitError{exitNotRunning, c.notRunning(p, err)}
+	}
+	if info.Port != 0 { // a legacy file does not say
+		p.host, p.port = info.Host, info.Port
+	}
+	return running{place: p, Info: info, client: adminapi.Dial(cmp.Or(info.SocketDir, p.dir))}, nil
+}
+
+// notRunning explains that the host that is meant does not run, and names those
+// that do.
+func (c *cli) notRunning(p place, err error) error {
+	why := fmt.Sprintf("the state directory %s has no PID file of a running host", p.dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		why = err.Error()
+	}
+	steps := []string{"start one: host start" + p.flags()}
+	if c.stateDir == "" && c.getenv("UPKEEP_STATE_DIR") == "" {
+		for _, other := range neighbours(p.dir) {
+			steps = append(steps, fmt.Sprintf("or ask the one that runs on port %d: --port %d", other, other))
+		}
+	}
+	if len(steps) == 1 {
+		steps = append(steps, "or name the one that you mean: --port PORT or --state-dir DIR")
+	}
+	return &problem.Error{
+		Code: problem.NotRunning, What: "no host runs on " + p.String(), Why: why, Steps: steps, Err: err,
+		Context: map[string]any{"host": p.host, "port": p.port, "state_dir": p.dir},
+	}
+}
+
+// neighbours are the ports of up to five hosts whose state directories lie
+// beside dir.
+func neighbours(dir string) []int {
+	entries, _ := os.ReadDir(filepath.Dir(dir))
+	var ports []int
+	for _, e := range entries {
+		if port, err := strconv.Atoi(e.Name()); err != nil || port <= 0 || len(ports) == 5 {
+			continue
+		}
+		if info, err := instance.Running(filepath.Join(filepath.Dir(dir), e.Name())); err == nil && info.Port != 0 {
+			ports = append(ports, info.Port)
+		}
+	}
+	return ports
+}
+
+// unanswered explains an error of the client: host's own words, or that it runs
+// and does not answer (exit code 6).
+func (r running) unanswered(err error) error {
+	if !errors.Is(err, adminapi.ErrUnreachable) {
+		return err
+	}
+	why := "nothing came back from its admin socket"
+	if errors.Is(err, context.DeadlineExceeded) {
+		why = "nothing came back from its admin socket in time"
+	}
+	return &exitError{exitUnhealthy, &problem.Error{
+		Code: problem.HealthCheckFailed, What: fmt.Sprintf("host (pid %d) on %s runs, but does not answer", r.PID, r.place), Why: why, Err: err,
+		Steps:   []string{"if it has just begun or is just ending: try again", "replace it: host restart" + r.flags(), "see what it wrote last: " + filepath.Join(r.dir, logName)},
+		Context: map[string]any{"pid": r.PID, "state_dir": r.dir, "host": r.host, "port": r.port},
+	}}
+}
+
+// flags name the host on a command line, where it is not the default one.
+func (p place) flags() string {
+	var b strings.Builder
+	if p.port != 0 && p.port != defaultPort {
+		fmt.Fprintf(&b, " --port %d", p.port)
+	}
+	if filepath.Base(p.dir) != strconv.Itoa(p.port) {
+		fmt.Fprintf(&b, " --state-dir %s", problem.Here().Quote(p.dir))
+	}
+	return b.String()
+}

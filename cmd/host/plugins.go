@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/upkeephub/upkeep/core/problem"
+	"github.com/upkeephub/upkeep/internal/adminapi"
+)
+
+// newPluginsCommand is host plugins.
+func newPluginsCommand(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "plugins", Short: "list the plugins of a running host", Args: cobra.NoArgs,
+		Long: `Plugins lists what was found in the plugin folder of a running host: what runs,
+what does not, and why not.
+
+Exit code 0 when every plugin runs or is on its way, 5 when one is refused or
+quarantined, 3 when no host runs.`,
+		Example: "  host plugins\n  host plugins release network",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			h, err := c.find()
+			if err != nil {
+				return err
+			}
+			list, err := h.client.Plugins(cmd.Context())
+			if err != nil {
+				return h.unanswered(err)
+			}
+			if err := c.print(list, func(p *page) { pluginsPage(p, list) }); err != nil {
+				return err
+			}
+			for _, p := range list.Plugins {
+				if p.State == "refused" || p.State == "quarantined" {
+					return &exitError{code: exitPlugins}
+				}
+			}
+			return nil
+		},
+	}
+	release := &cobra.Command{
+		Use: "release NAME", Short: "start a plugin now that waits, is quarantined or was refused", Args: cobra.ExactArgs(1),
+		Long: `Release starts a plugin at once that is quarantined, was refused, or waits for
+its next start; its crashes are forgotten, and its file may have changed. A
+plugin that runs is left alone.
+
+Exit code 0 when it is on its way, 5 when there is no such plugin, 3 when no
+host runs.`,
+		Example: "  host plugins release network",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			h, err := c.find()
+			if err != nil {
+				return err
+			}
+			p, err := h.client.ReleasePlugin(cmd.Context(), args[0])
+			if problem.Code(err) == problem.NotFound {
+				return &exitError{exitPlugins, err}
+			}
+			if err != nil {
+				return h.unanswered(err)
+			}
+			return c.print(p, func(out *page) { out.printf("%s %s\n", p.Name, p.State) })
+		},
+	}
+	for _, one := range []*cobra.Command{cmd, release} {
+		c.hostFlags(one)
+		c.outputFlags(one)
+	}
+	cmd.AddCommand(release)
+	return cmd
+}
+
+func pluginsPage(p *page, list adminapi.Plugins) {
+	rows := [][]string{{"NAME", "KIND", "VERSION", "STATE", "PID", "RESTARTS", "DETAIL"}}
+	for _, one := range list.Plugins {
+		detail := one.Check
+		switch {
+		case one.State != "running" && one.LastError != "":
+			detail = withHint(one.LastError, one.Hint)
+		case len(one.Warnings) > 0:
+			detail = "warning: " + oneLine(strings.Join(one.Warnings, "; "))
+		}
+		rows = append(rows, []string{one.Name, dash(strings.Join(one.Kinds, ",")), dash(one.Version), one.State, dash(fmt.Sprint(one.PID)), fmt.Sprint(one.Restarts), detail})
+	}
+	for _, s := range list.Skipped {
+		rows = append(rows, []string{s.Name, "-", "-", "skipped", "-", "-", withHint(s.Reason, s.Remedy)})
+	}
+	if len(rows) == 1 {
+		p.printf("no plugins in %s: nobody looks after the hub's health\n", list.Directory)
+		return
+	}
+	p.table(rows)
+}
+
+func withHint(reason, hint string) string {
+	if hint == "" {
+		return oneLine(reason)
+	}
+	return oneLine(reason) + " (" + oneLine(hint) + ")"
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/upkeephub/upkeep/core/problem"
+	"github.com/upkeephub/upkeep/internal/adminapi"
+	"github.com/upkeephub/upkeep/internal/instance"
+)
+
+const (
+	// logName is the file in the state directory that a host in the background
+	// writes to, beside the log that is configured.
+	logName = "host.log"
+	// logLimit is the size from which a start puts the file aside.
+	logLimit = 10 << 20
+	// startTimeout is how long a host may take until it is ready: slow plugins get
+	// 10 s.
+	startTimeout = 30 * time.Second
+	// lookEvery is the pause between two looks at a host that starts or stops.
+	lookEvery = 20 * time.Millisecond
+	// maxLastWords of a host that did not start are shown.
+	maxLastWords = 64 << 10
+)
+
+// started is the answer of start and restart.
+type started struct {
+	PID      int    `json:"pid"`
+	Host     string `json:"host"`
+	Port     int    `json:"port"`
+	Admin    string `json:"admin_address"`
+	StateDir string `json:"state_dir"`
+	Log      string `json:"log"`
+	ReadyMS  int64  `json:"ready_ms"`
+}
+
+// newStartCommand is host start. It takes the flags of a run, runFlags, and hands
+// them on to the host that it starts.
+func newStartCommand(c *cli, runFlags *pflag.FlagSet) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "start [flags of a run]", Short: "run a host in the background", Args: cobra.NoArgs,
+		Long: `Start runs a host in the background and returns when it is ready. When it does
+not get ready, its own error is shown, and the exit code is its own: 2 for a
+mistake in command line or configuration, 4 when a host runs there already or
+the port is taken.
+
+What the host writes goes to host.log in its state directory, beside the log
+that is configured. Where a service manager looks after it, use that instead.`,
+		Example: "  host start --plugins ./plugins\n  host start --port 8766 && host status --port 8766",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c.take(cmd.Flags())
+			p, err := c.place()
+			if err != nil {
+				return err
+			}
+			var args []string
+			cmd.Flags().Visit(func(f *pflag.Flag) {
+				if runFlags.Lookup(f.Name) != nil {
+					args = append(args, "--"+f.Name+"="+f.Value.String())
+				}
+			})
+			return c.start(cmd.Context(), p, "", args)
+		},
+	}
+	cmd.Flags().AddFlagSet(runFlags)
+	c.outputFlags(cmd)
+	return cmd
+}
+
+// start runs a host in the background with these arguments, in the given working
+// directory (empty: ours), and tells when it is ready.
+func (c *cli) start(ctx context.Context, p place, workingDir string, args []string) error {
+	// Whoever runs there already is named here, and not in the log of that host.
+	hold, err := instance.Open(p.dir, instance.Options{Port: p.port})
+	if err != nil {
+		return err
+	}
+	if err := hold.Close(); err != nil {
+		return err
+	}
+	log, offset, err := openLog(p.dir)
+	if err != nil {
+		return &problem.Error{
+			Code: problem.StateDirUnusable, What: "cannot write " + logName + " in the state directory " + p.dir, Why: err.Error(), Err: err,
+			Steps: []string{"let this user write it, or name another directory: --state-dir DIR"}, Context: map[string]any{"state_dir": p.dir},
+		}
+	}
+	defer func() { _ = log.Close() }()
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	child := exec.Command(self, args...)
+	child.Args[0] = os.Args[0]
+	child.Dir, child.Stdout, child.Stderr = workingDir, log, log
+	detach(child)
+	began := time.Now()
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("start a host in the background: %w", err)
+	}
+	ended := make(chan error, 1) // sent once, by the wait, which outlives a ready start and ends with this process
+	go func() { ended <- child.Wait() }()
+
+	info, err := becomesReady(ctx, p.dir, child.Process.Pid, ended)
+	if err == nil {
+		return c.print(started{
+			PID: info.PID, Host: info.Host, Port: info.Port, Admin: info.Admin, StateDir: p.dir, Log: log.Name(), ReadyMS: time.Since(began).Milliseconds(),
+		}, func(out *page) {
+			out.printf("Server started on %s:%d (pid %d) in %s\nlog %s\n", info.Host, info.Port, info.PID, time.Since(began).Round(time.Millisecond), log.Name())
+		})
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		c.lastWords(log.Name(), offset)
+		return &exitError{code: max(1, exit.ExitCode())}
+	}
+	_ = child.Process.Signal(os.Interrupt)
+	select {
+	case <-ended:
+	case <-time.After(stopPatience):
+		_ = child.Process.Kill()
+		<-ended
+	}
+	c.lastWords(log.Name(), offset)
+	return err
+}
+
+// openLog opens the log in dir for a new host and says where its words begin.
+func openLog(dir string) (f *os.File, offset int64, err error) {
+	path := filepath.Join(dir, logName)
+	info, err := os.Lstat(path)
+	switch {
+	case err == nil && !info.Mode().IsRegular():
+		return nil, 0, fmt.Errorf("%s is no regular file", path)
+	case err == nil && info.Size() > logLimit:
+		if err := os.Rename(path, path+".1"); err != nil {
+			return nil, 0, err
+		}
+	}
+	f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, 0, err
+	}
+	offset, err = f.Seek(0, io.SeekEnd)
+	if err != nil {
+		_ = f.Close()
+	}
+	return f, offset, err
+}
+
+// becomesReady waits until the host with that process id serves. The error is
+// that of ended when the host ends before.
+func becomesReady(ctx context.Context, dir string, pid int, ended <-chan error) (instance.Info, error) {
+	late := time.After(startTimeout)
+	for look := time.NewTicker(lookEvery); ; {
+		select {
+		case err := <-ended:
+			if err == nil {
+				err = errors.New("the host ended at once, without an error")
+			}
+			return instance.Info{}, err
+		case <-ctx.Done():
+			return instance.Info{}, fmt.Errorf("the start was interrupted: %w", context.Cause(ctx))
+		case <-late:
+			return instance.Info{}, &problem.Error{
+				Code: problem.HealthCheckFailed, What: fmt.Sprintf("the host did not get ready within %s", startTimeout),
+				Why: "its last words are above; it was stopped", Steps: []string{"run it in the foreground to see what it waits for: host run"},
+			}
+		case <-look.C:
+		}
+		info, err := instance.Running(dir)
+		if err != nil || info.PID != pid {
+			continue
+		}
+		if s, err := adminapi.Dial(info.SocketDir).Status(ctx); err == nil && s.Phase != "starting" {
+			return info, nil
+		}
+	}
+}
+
+// lastWords shows what a host that did not start wrote.
+func (c *cli) lastWords(path string, offset int64) {
+	f, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer func() { _ = f.Close() }()
+	if end, err := f.Seek(0, io.SeekEnd); err != nil || end-offset > maxLastWords {
+		offset = max(offset, end-maxLastWords)
+	}
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return
+	}
+	_, _ = io.Copy(c.stderr, f)
+}
