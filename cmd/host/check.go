@@ -13,7 +13,7 @@ import (
 func newCheckCommand(c *cli) *cobra.Command {
 	var ready, live bool
 	cmd := &cobra.Command{
-		Use: "check [--ready|--live]", Short: "say in one line and by exit code whether a host is well", Args: cobra.NoArgs,
+		Use: "check [--ready|--live]", Short: "say in one line and by exit code whether a host is well", Args: operands(),
 		Long: `Check answers yes or no, for scripts and container probes: is health good enough
 (as /health has it), are clients served (--ready), does host's own loop turn
 (--live).
@@ -23,6 +23,8 @@ Exit code 0 yes, 6 no, 3 when no host runs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			kind := adminapi.Healthy
 			switch {
+			case ready && live:
+				return &usageError{"--ready and --live are two questions", "ask one of them at a time"}
 			case ready:
 				kind = adminapi.Ready
 			case live:
@@ -47,7 +49,6 @@ Exit code 0 yes, 6 no, 3 when no host runs.`,
 	}
 	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether clients are served")
 	cmd.Flags().BoolVar(&live, "live", false, "ask whether host's own loop turns")
-	cmd.MarkFlagsMutuallyExclusive("ready", "live")
 	c.hostFlags(cmd)
 	c.outputFlags(cmd)
 	return cmd

@@ -62,6 +62,19 @@ type cli struct {
 	quiet      bool   // --quiet: nothing on standard output, the exit code tells
 }
 
+// operands judges the arguments that are no flags: as many as there are names.
+func operands(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) > len(names):
+			return &usageError{fmt.Sprintf("%s does not take %q", cmd.CommandPath(), args[len(names)]), cmd.CommandPath() + " --help shows what it takes"}
+		case len(args) < len(names):
+			return &usageError{fmt.Sprintf("%s needs a %s", cmd.CommandPath(), names[len(args)]), cmd.CommandPath() + " --help shows what it takes"}
+		}
+		return nil
+	}
+}
+
 // defaultHost and defaultPort are where a host serves that is told nothing.
 const (
 	defaultHost = "localhost"

@@ -16,7 +16,7 @@ func newHistoryCommand(c *cli) *cobra.Command {
 	var limit int
 	var window time.Duration
 	cmd := &cobra.Command{
-		Use: "history", Short: "show what happened: rounds of checks, changes of health, recoveries", Args: cobra.NoArgs,
+		Use: "history", Short: "show what happened: rounds of checks, changes of health, recoveries", Args: operands(),
 		Long: `History shows what happened since host started, newest first. With --json it
 gives the three lists apart: reports, transitions and recoveries.`,
 		Example: "  host history\n  host history --window 24h --limit 100",

@@ -13,7 +13,7 @@ import (
 // newPluginsCommand is host plugins.
 func newPluginsCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "plugins", Short: "list the plugins of a running host", Args: cobra.NoArgs,
+		Use: "plugins", Short: "list the plugins of a running host", Args: operands(),
 		Long: `Plugins lists what was found in the plugin folder of a running host: what runs,
 what does not, and why not.
 
@@ -41,7 +41,7 @@ quarantined, 3 when no host runs.`,
 		},
 	}
 	release := &cobra.Command{
-		Use: "release NAME", Short: "start a plugin now that waits, is quarantined or was refused", Args: cobra.ExactArgs(1),
+		Use: "release NAME", Short: "start a plugin now that waits, is quarantined or was refused", Args: operands("NAME"),
 		Long: `Release starts a plugin at once that is quarantined, was refused, or waits for
 its next start; its crashes are forgotten, and its file may have changed. A
 plugin that runs is left alone.

@@ -12,7 +12,7 @@ import (
 // newReloadCommand is host reload.
 func newReloadCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "reload", Short: "let a running host read its configuration again", Args: cobra.NoArgs,
+		Use: "reload", Short: "let a running host read its configuration again", Args: operands(),
 		Long: `Reload lets a running host read its configuration file again, as SIGHUP does. If
 there is a mistake in it nothing changes, and all mistakes are shown. Else what
 can change at run time changes now; the rest is listed and waits for a restart.

@@ -12,7 +12,7 @@ import (
 // newRestartCommand is host restart.
 func newRestartCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "restart", Short: "stop a running host and start it again in the background", Args: cobra.NoArgs,
+		Use: "restart", Short: "stop a running host and start it again in the background", Args: operands(),
 		Long: `Restart stops a running host, as stop does, and starts it again in the background
 with the command line that it had, in the directory where that was given. Clients
 are told, and are back as soon as it is ready. A new configuration needs no

@@ -48,7 +48,7 @@ type started struct {
 // them on to the host that it starts.
 func newStartCommand(c *cli, runFlags *pflag.FlagSet) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "start [flags of a run]", Short: "run a host in the background", Args: cobra.NoArgs,
+		Use: "start [flags of a run]", Short: "run a host in the background", Args: operands(),
 		Long: `Start runs a host in the background and returns when it is ready. When it does
 not get ready, its own error is shown, and the exit code is its own: 2 for a
 mistake in command line or configuration, 4 when a host runs there already or

@@ -13,7 +13,7 @@ import (
 // newStatusCommand is host status.
 func newStatusCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status", Short: "show how a running host is", Args: cobra.NoArgs,
+		Use: "status", Short: "show how a running host is", Args: operands(),
 		Long: `Status shows the health of a running host on one screen: each check with its
 age and its metrics, the hub, the breaker and the last recovery. It asks host
 itself and never the hub, so it answers at once also while the hub hangs.

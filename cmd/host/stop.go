@@ -33,7 +33,7 @@ type stopped struct {
 func newStopCommand(c *cli) *cobra.Command {
 	var patience time.Duration
 	cmd := &cobra.Command{
-		Use: "stop", Short: "stop a running host", Args: cobra.NoArgs,
+		Use: "stop", Short: "stop a running host", Args: operands(),
 		Long: `Stop asks a running host to stop, and waits until it is gone: clients are told
 first. A host that does not react is told by SIGTERM, and killed when it is still
 there after --timeout. Only a process that is proved to be the host is touched.

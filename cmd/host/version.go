@@ -12,7 +12,7 @@ import (
 // newVersionCommand is host version.
 func newVersionCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "version", Short: "show the version of this program", Args: cobra.NoArgs,
+		Use: "version", Short: "show the version of this program", Args: operands(),
 		Long:    "Version shows the version of this program. What a running host is, host status --json tells.",
 		Example: "  host version\n  host version --json",
 		RunE: func(*cobra.Command, []string) error {

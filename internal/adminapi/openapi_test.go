@@ -364,3 +364,15 @@ func fieldsOf(t reflect.Type) map[string]bool {
 	}
 	return keys
 }
+
+func TestTheManualNamesEveryRequest(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/admin-api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rt := range routes() {
+		if !bytes.Contains(manual, []byte("`"+rt.method+" "+Prefix+rt.path)) {
+			t.Errorf("docs/admin-api.md does not name %s %s", rt.method, Prefix+rt.path)
+		}
+	}
+}
