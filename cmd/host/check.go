@@ -18,6 +18,8 @@ func newCheckCommand(c *cli) *cobra.Command {
 (as /health has it), are clients served (--ready), does host's own loop turn
 (--live).
 
+With --json the answer has probe, ok, status and message.
+
 Exit code 0 yes, 6 no, 3 when no host runs.`,
 		Example: "  host check && echo well\n  HEALTHCHECK CMD [\"/host\", \"check\", \"--ready\"]",
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -54,6 +54,9 @@ not get ready, its own error is shown, and the exit code is its own: 2 for a
 mistake in command line or configuration, 4 when a host runs there already or
 the port is taken.
 
+With --json the answer has pid, host, port, admin_address, state_dir, log and
+ready_ms.
+
 What the host writes goes to host.log in its state directory, beside the log
 that is configured. Where a service manager looks after it, use that instead.`,
 		Example: "  host start --plugins ./plugins\n  host start --port 8766 && host status --port 8766",

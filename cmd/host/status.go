@@ -18,6 +18,9 @@ func newStatusCommand(c *cli) *cobra.Command {
 age and its metrics, the hub, the breaker and the last recovery. It asks host
 itself and never the hub, so it answers at once also while the hub hangs.
 
+The answer of --json is that of GET /api/v1/status of the admin API, which is
+documented and stable; so are those of plugins, history and reload.
+
 Exit code 0 while clients are served well enough, 3 when no host runs, 6 when
 health is critical, or unknown for too long, or host does not answer.`,
 		Example: "  host status\n  host status --port 8766\n  host status --json | jq -r .status",

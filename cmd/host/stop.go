@@ -38,6 +38,8 @@ func newStopCommand(c *cli) *cobra.Command {
 first. A host that does not react is told by SIGTERM, and killed when it is still
 there after --timeout. Only a process that is proved to be the host is touched.
 
+With --json the answer has pid, how (asked, terminated or killed) and took_ms.
+
 Exit code 0 when it is gone, 3 when no host runs.`,
 		Example: "  host stop\n  host stop --port 8766",
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -52,9 +52,6 @@ func RecoveryOf(s recovery.Snapshot, now time.Time) Recovery {
 			State: string(b.State), Failures: b.Failures, FailureThreshold: b.Config.FailureThreshold, RemainingSeconds: round3(b.Remaining.Seconds()),
 		},
 	}
-	if b.State == "" { // nobody recovers anything
-		r.Breaker.State = string(recovery.Closed)
-	}
 	if s.Incident != nil {
 		r.Incident = &Incident{
 			ID: s.Incident.ID, Opened: s.Incident.Opened.UTC(), Causes: append([]string{}, s.Incident.Causes...), Attempts: len(s.Incident.Attempts),
