@@ -23,8 +23,9 @@ var rooms = map[string][]string{
 	"internal/instance":   {"core/"},
 	"internal/httpapi":    {"core/"},
 	"internal/adminapi":   {"core/"},
+	"internal/doctor":     {"core/"},
 	"plugins/process":     {"sdk"}, "plugins/network": {"sdk"}, "plugins/service": {"sdk"}, "plugins/recovery-graded": {"sdk"},
-	"cmd/host": {"internal/app", "internal/adminapi", "internal/instance", "hub", "core/"},
+	"cmd/host": {"internal/app", "internal/adminapi", "internal/instance", "internal/doctor", "hub", "core/"},
 }
 
 func list(t *testing.T, args ...string) []string {

@@ -32,7 +32,7 @@ type Daemon struct {
 func NewDaemonConflict(p Platform, d Daemon) *Error {
 	at := present(d.At)
 	own := " --state-dir " + p.Quote(d.StateDir)
-	other := nextPort(max(d.Port, d.ServerPort))
+	other := PortBeside(max(d.Port, d.ServerPort))
 	beside := fmt.Sprintf("or run beside it: host start --port %d%s", other, besideDir(p, d.StateDir, d.ServerPort, other))
 	context := map[string]any{
 		"port": d.Port, "state_dir": d.StateDir, "existing_pid": nil, "existing_server_id": nil, "process_info": nil, "pidfile_path": nil,
@@ -86,9 +86,10 @@ func besideDir(p Platform, dir string, port, other int) string {
 	return " --state-dir " + p.Quote(fmt.Sprintf("%s-%d", dir, other))
 }
 
-// nextPort is a port to propose: not among those that existing clients probe,
-// where nothing but the server they look for may answer.
-func nextPort(port int) int {
+// PortBeside is a port to propose instead of one that is taken: not among those
+// that existing clients probe (8765 to 8769), where nothing but the server they
+// look for may answer.
+func PortBeside(port int) int {
 	switch {
 	case port >= 8764 && port <= 8769, port <= 0:
 		return 8770

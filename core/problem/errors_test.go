@@ -236,12 +236,12 @@ func TestAPortHeldByAnotherUpkeepIsGivenBackByOurVerbs(t *testing.T) {
 
 func TestAProposedPortIsNoneThatClientsProbe(t *testing.T) {
 	for port, want := range map[int]int{0: 8770, 1: 2, 80: 81, 8763: 8764, 8764: 8770, 8765: 8770, 8769: 8770, 8770: 8771, 65534: 65535, 65535: 65534} {
-		if got := nextPort(port); got != want {
+		if got := PortBeside(port); got != want {
 			t.Errorf("beside %d: %d, want %d", port, got, want)
 		}
 	}
 	for port := range 65536 {
-		if got := nextPort(port); got >= 8765 && got <= 8769 {
+		if got := PortBeside(port); got >= 8765 && got <= 8769 {
 			t.Errorf("beside %d: %d, which clients probe", port, got)
 		}
 	}

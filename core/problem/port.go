@@ -55,7 +55,7 @@ func NewPortConflict(p Platform, c Port) *Error {
 		}
 		who = []string{"unknown: " + clean(unseen, 200)}
 	}
-	other := fmt.Sprintf("serve on another port: host start --port %d", nextPort(c.Port))
+	other := fmt.Sprintf("serve on another port: host start --port %d", PortBeside(c.Port))
 	if c.Admin {
 		other = "choose another address: host start --admin 127.0.0.1:0 (any free port), or --admin off"
 	}
