@@ -32,8 +32,9 @@ const (
 	// maxBody is how long the body of a request may be.
 	maxBody = 64 << 10
 	// answerTimeout bounds what a request waits for; a reload has plugins to ask.
+	// Both are less than the write timeout of the servers in internal/app.
 	answerTimeout = 5 * time.Second
-	reloadTimeout = 20 * time.Second
+	reloadTimeout = 8 * time.Second
 )
 
 // Options of Handler. The zero value refuses everybody.
