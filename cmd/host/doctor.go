@@ -16,7 +16,7 @@ func newDoctorCommand(c *cli) *cobra.Command {
 	var opts app.Options
 	var bundle string
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "examine configuration, state directory, ports, plugins and limits", Args: cobra.NoArgs,
+		Use: "doctor", Short: "examine configuration, state directory, ports, plugins and limits", Args: operands(),
 		Long: `Doctor examines where a host runs or would run with the same flags: the
 configuration, the state directory and its lock, disk space, ports, plugins,
 the limit on open files, the clock and versions. Each finding that is not well

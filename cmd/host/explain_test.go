@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -111,5 +113,38 @@ func TestExplainIsAskedForOneThing(t *testing.T) {
 		if _, ok := errors.AsType[*usageError](err); !ok || !strings.Contains(err.Error(), tc.want) || out != "" {
 			t.Errorf("%v: %v, want a mistake that says %q\n%s", tc.args, err, tc.want, out)
 		}
+	}
+}
+
+func TestErrorsThatAPersonMayAskAboutAreRemembered(t *testing.T) {
+	dir := t.TempDir()
+	c := &cli{stateDir: dir, getenv: func(string) string { return "" }}
+	for _, code := range []string{problem.Usage, problem.NotRunning, problem.NotFound} {
+		c.remember(&problem.Error{Code: code, What: "not worth it"})
+	}
+	c.remember(errors.New("without a code"))
+	c.remember(nil)
+	if e, err := problem.LoadLast(dir); err == nil {
+		t.Errorf("%s was remembered", e.Code)
+	}
+	c.remember(&exitError{1, &problem.Error{Code: problem.ConfigInvalid, What: "wrong"}})
+	if e, err := problem.LoadLast(dir); err != nil || e.Code != problem.ConfigInvalid {
+		t.Errorf("remembered is %+v, %v", e, err)
+	}
+	// A configuration that cannot be read does not say where; the port does.
+	home := t.TempDir()
+	c = &cli{port: 9999, getenv: func(name string) string { return map[string]string{"XDG_STATE_HOME": home}[name] },
+		settings: func(string) (string, int, error) { return "", 0, errors.New("cannot be read") }}
+	c.remember(&problem.Error{Code: problem.ConfigInvalid, What: "wrong"})
+	if entries, err := os.ReadDir(home); err != nil || len(entries) > 0 {
+		t.Errorf("a directory was created: %v, %v", entries, err)
+	}
+	place := filepath.Join(home, "upkeep", "9999")
+	if err := os.MkdirAll(place, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c.remember(&problem.Error{Code: problem.ConfigInvalid, What: "wrong"})
+	if e, err := problem.LoadLast(place); err != nil || e.What != "wrong" {
+		t.Errorf("remembered is %+v, %v", e, err)
 	}
 }
