@@ -329,7 +329,7 @@ func (b *bench) falseAlarm(ctx context.Context) ([]figure, error) {
 		}
 		burners = append(burners, c)
 	}
-	before := rig.Started(h.StateDir)
+	before := h.Started()
 	load := rig.StartLoad(h.Port, 20)
 	defer load.Stop()
 	if err := pause(ctx, b.falseAlarms); err != nil {

@@ -41,7 +41,7 @@ func stopped(t testing.TB, h *rig.Host, since time.Time, name string) {
 // nothingLeft checks that a host that stopped took everything with it.
 func nothingLeft(t testing.TB, h *rig.Host) {
 	t.Helper()
-	for _, s := range rig.Started(h.StateDir) {
+	for _, s := range h.Started() {
 		t.Errorf("process %d was left behind: %v", s.PID, s.Command)
 	}
 	for _, port := range []int{h.Port, h.AdminPort} {
@@ -134,7 +134,7 @@ func TestNothingOutlivesAKilledHostAndTheNextStartIsHealthy(t *testing.T) {
 	h := serve(t, rig.Options{})
 	d := node(t)
 	open(t, d, rig.Open{Client: "a", URL: h.Base(), Transport: "websocket"})
-	children := rig.Started(h.StateDir)
+	children := h.Started()
 	if len(children) != len(rig.BundledPlugins)+1 {
 		t.Fatalf("host has %d children, want the hub and %d plugins: %v", len(children), len(rig.BundledPlugins), children)
 	}
@@ -169,14 +169,44 @@ func TestNothingOutlivesAKilledHostAndTheNextStartIsHealthy(t *testing.T) {
 	}
 }
 
+// A crash of host itself, as a bug of ours would cause it: Go's runtime answers
+// SIGQUIT exactly as it ends on a panic, stacks and all.
+func TestCrashOfHostIsAFailureAndTheNextStartIsHealthy(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	h, err := rig.Start(rig.Options{Root: root, StateDir: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { endHost(t, h) })
+	ready(t, h)
+	children := h.Started()
+	if err := h.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	exit, err := h.Wait(within(t, 5*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exit.Code == 0 || exit.Code == 8 {
+		t.Errorf("a crash ends with %s, want a failure that is no emergency stop", exit)
+	}
+	if _, err := rig.WaitGone(within(t, time.Second), children...); err != nil {
+		t.Errorf("children outlived a crashed host: %v", err)
+	}
+	next := serve(t, rig.Options{StateDir: state, Port: h.Port})
+	if word := at(object(t, next, "/health"), "status"); word != "healthy" {
+		t.Errorf("after a crash the next start is %v", word)
+	}
+}
+
 // Host frozen for a while and continued: its own pause is no illness of anybody.
 func TestHostThatWasFrozenForAWhileGoesOn(t *testing.T) {
 	h := serve(t, rig.Options{Args: []string{"--config", configFile(t, map[string]any{
 		"health_monitoring": map[string]any{"check_interval": 1},
 	})}})
-	pass(t, time.Until(h.Began.Add(11*time.Second))) // beyond the grace, in which recovery keeps still anyway
+	outliveFirstPause(t, h) // and recovery's grace
 	b := standBy(t, h)
-	before := rig.Started(h.StateDir)
+	before := h.Started()
 	if err := h.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +248,7 @@ func TestHostStopsInTimeWhileAChildIsFrozen(t *testing.T) {
 	for _, name := range []string{"hub", "network", "recovery-graded", "everything"} {
 		t.Run(name, func(t *testing.T) {
 			h := serve(t, rig.Options{})
-			for _, child := range rig.Started(h.StateDir) {
+			for _, child := range h.Started() {
 				hub := hubOf(t, h).PID == child.PID
 				if name == "everything" || hub && name == "hub" || !hub && strings.HasSuffix(child.Command[0], "/"+name) {
 					signal(t, child, syscall.SIGSTOP)

@@ -24,6 +24,14 @@ func restarts(t testing.TB, h *rig.Host) float64 {
 	return diagnostics(t, h).Number("hub", "restarts")
 }
 
+// outliveFirstPause waits until the hub has lived for long enough that its
+// successor is started at once: one that dies within 10 s of its start is
+// replaced after a pause, since it may be in a crash loop.
+func outliveFirstPause(t testing.TB, h *rig.Host) {
+	t.Helper()
+	pass(t, time.Until(h.Began.Add(11*time.Second)))
+}
+
 // checkLoad checks that clients were never turned away: whoever came while the
 // hub was down waited.
 func checkLoad(t testing.TB, c rig.LoadCounts) {
@@ -52,9 +60,7 @@ func TestHubKilledUnderLoadIsReplacedAndNobodyIsRefused(t *testing.T) {
 	})
 	load := rig.StartLoad(h.Port, connectsPerSecond)
 	for i := range 2 {
-		// A hub that dies within 10 s of its start is started again after a
-		// pause: that is a crash loop's row.
-		pass(t, 11*time.Second)
+		pass(t, 11*time.Second) // see outliveFirstPause
 		before := object(t, h, "/stats")
 		old := hubOf(t, h)
 		killed := signal(t, old, syscall.SIGKILL)
@@ -88,12 +94,13 @@ func TestHubKilledUnderLoadIsReplacedAndNobodyIsRefused(t *testing.T) {
 func TestFrozenHubIsReplacedBySupervisionAlone(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
 		h := serve(t, rig.Options{})
+		outliveFirstPause(t, h)
 		frozenIsReplaced(t, h, "idle")
 	})
 	t.Run("under load", func(t *testing.T) {
 		h := serve(t, rig.Options{})
 		load := rig.StartLoad(h.Port, connectsPerSecond)
-		pass(t, 2*time.Second)
+		outliveFirstPause(t, h)
 		frozenIsReplaced(t, h, "under_load")
 		pass(t, time.Second)
 		checkLoad(t, load.Stop())
@@ -102,7 +109,7 @@ func TestFrozenHubIsReplacedBySupervisionAlone(t *testing.T) {
 		h := serve(t, rig.Options{Args: []string{"--config", configFile(t, map[string]any{
 			"health_monitoring": map[string]any{"check_interval": 2},
 		})}})
-		pass(t, 11*time.Second) // the grace after the start, in which recovery decides nothing anyway
+		outliveFirstPause(t, h) // and recovery's grace
 		duringCheck(t, h)
 		frozenIsReplaced(t, h, "during_check")
 	})
@@ -157,8 +164,8 @@ func frozenIsReplaced(t *testing.T, h *rig.Host, name string) {
 	if noticed > 2*time.Second {
 		t.Errorf("the frozen hub was noticed after %s, want within 2 s", noticed)
 	}
-	if took > 3*time.Second {
-		t.Errorf("it took %s until HTTP answered, want within 3 s", took)
+	if took > 2500*time.Millisecond {
+		t.Errorf("it took %s until HTTP answered, want within 2.5 s", took)
 	}
 	pass(t, watchOver)
 	if n := restarts(t, h); n != 1 {
@@ -239,7 +246,7 @@ func TestHundredStockClientsAreBackSoonAfterTheHubIsReplaced(t *testing.T) {
 	if _, err := d.WaitNotes(ctx, 0, clients, connect); err != nil {
 		t.Fatalf("clients did not connect: %v", err)
 	}
-	pass(t, time.Until(h.Began.Add(11*time.Second))) // see the row of the killed hub
+	outliveFirstPause(t, h)
 	mark := d.Mark()
 	old := hubOf(t, h)
 	killed := signal(t, old, syscall.SIGKILL)

@@ -129,7 +129,12 @@ func launch(t testing.TB, o rig.Options) *rig.Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { endHost(t, h) })
+	t.Cleanup(func() {
+		endHost(t, h)
+		if stack := stackIn(h.Output.Text()); stack != "" {
+			t.Errorf("the host showed a stack: %s", stack)
+		}
+	})
 	return h
 }
 
@@ -144,15 +149,12 @@ func endHost(t testing.TB, h *rig.Host) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	left := rig.Started(h.StateDir)
+	left := h.Started()
 	if _, err := rig.WaitGone(ctx, left...); err != nil {
 		t.Errorf("processes of host %d outlived it: %v", h.PID(), err)
 		for _, s := range left {
 			_ = s.Signal(syscall.SIGKILL)
 		}
-	}
-	if stack := stackIn(h.Output.Text()); stack != "" {
-		t.Errorf("the host showed a stack: %s", stack)
 	}
 	if t.Failed() {
 		text := h.Output.Text()

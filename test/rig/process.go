@@ -79,14 +79,10 @@ func Children(pid int) []Stat {
 	return children
 }
 
-// Started lists the living processes that a host with this state directory
-// started, whoever is their parent now: host marks their environment.
-func Started(stateDir string) []Stat {
-	dir, err := filepath.EvalSymlinks(stateDir)
-	if err != nil {
-		dir = stateDir
-	}
-	marker := []byte(handshake.ChildMarkerEnv + "=")
+// Started lists the living processes that this host started, directly or not,
+// and whoever is their parent now: host marks their environment.
+func (h *Host) Started() []Stat {
+	marker := fmt.Appendf(nil, "%s=%d:%d:", handshake.ChildMarkerEnv, h.Self.PID, h.Self.Start)
 	var found []Stat
 	for _, p := range pids() {
 		env, err := os.ReadFile("/proc/" + strconv.Itoa(p) + "/environ")
@@ -94,7 +90,7 @@ func Started(stateDir string) []Stat {
 			continue
 		}
 		for entry := range bytes.SplitSeq(env, []byte{0}) {
-			if !bytes.HasPrefix(entry, marker) || !bytes.Contains(entry, []byte(dir)) {
+			if !bytes.HasPrefix(entry, marker) {
 				continue
 			}
 			if s, err := ReadStat(p); err == nil && s.State != 'Z' {
