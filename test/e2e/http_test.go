@@ -74,6 +74,12 @@ func TestEndpointsHaveTheDocumentedShapes(t *testing.T) {
 		}
 		checkShape(t, path, o, want)
 	}
+	eventually(t, 3*time.Second, "the hub's numbers reach host with its next heartbeat", func() error {
+		if n := number(object(t, h, "/health"), "health_stats", "events_processed"); n < 1 {
+			return fmt.Errorf("%v events", n)
+		}
+		return nil
+	})
 	live := object(t, h, "/health")
 	if live["pid"] != float64(h.PID()) || live["port"] != float64(h.Port) {
 		t.Errorf("/health has pid %v and port %v, want the host's: %d, %d", live["pid"], live["port"], h.PID(), h.Port)

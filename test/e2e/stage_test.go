@@ -167,8 +167,16 @@ func endHost(t testing.TB, h *rig.Host) {
 
 var stack = regexp.MustCompile(`(?m)^.*(panic: |goroutine \d+|fatal error: |DATA RACE).*$`)
 
-// stackIn finds what no user should ever see.
-func stackIn(text string) string { return stack.FindString(text) }
+// stackIn finds what no user should ever see. What a plugin said last is
+// passed on, stack or not, and stands under its name.
+func stackIn(text string) string {
+	for _, line := range stack.FindAllString(text, -1) {
+		if !strings.Contains(line, "plugin=") {
+			return line
+		}
+	}
+	return ""
+}
 
 // serve starts a host and waits until it serves clients and has looked at
 // everything once.

@@ -94,7 +94,6 @@ func TestBrokenPacketClosesItsSenderAndNobodyElse(t *testing.T) {
 		"JSON 100000 deep":                   text(`42["claude_event",` + strings.Repeat("[", 100000) + strings.Repeat("]", 100000) + `]`),
 		"bad base64":                         text("b%%%"),
 		"two megabytes":                      text(`42["claude_event",{"data":"` + strings.Repeat("x", 2<<20) + `"}]`),
-		"text that is no UTF-8":              func(r *rig.Raw) error { return r.SendMessage(websocket.TextMessage, []byte("42[\"\xff\xfe\"]")) },
 		"an attachment that was not awaited": func(r *rig.Raw) error { return r.SendMessage(websocket.BinaryMessage, []byte{1, 2, 3}) },
 		"a frame of 2^62 bytes": func(r *rig.Raw) error {
 			return r.SendBytes([]byte{0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4})
@@ -126,6 +125,25 @@ func TestBrokenPacketClosesItsSenderAndNobodyElse(t *testing.T) {
 		return nil
 	})
 	b.unaffected(t, "broken_packets", time.Second)
+	noRecovery(t, h)
+}
+
+// Whether or not its sender is closed: text that is no UTF-8 must not be passed
+// on as it is, since every client that follows the WebSocket protocol would
+// drop its connection.
+func TestTextThatIsNoUTF8DoesNotCostOthersTheirConnections(t *testing.T) {
+	h := serve(t, rig.Options{})
+	b := standBy(t, h)
+	sender := dialRaw(t, h)
+	if err := sender.SendMessage(websocket.TextMessage, []byte("42[\"claude_event\",{\"type\":\"\xff\xfe\"}]")); err != nil {
+		t.Fatal(err)
+	}
+	// Its answer shows that what came before was dealt with; a closed
+	// connection shows it, too.
+	if _, err := sender.Ping(within(t, 5*time.Second)); err != nil {
+		t.Logf("the sender was closed: %v", err)
+	}
+	b.unaffected(t, "no_utf8", time.Second)
 	noRecovery(t, h)
 }
 

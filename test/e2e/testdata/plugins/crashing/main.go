@@ -3,19 +3,17 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
 
 	"github.com/upkeephub/upkeep/sdk"
 )
 
 type checker struct{}
 
-// Check ends the process, as a crash in a goroutine of the plugin does.
-func (checker) Check(context.Context, sdk.Request) (sdk.Result, error) {
-	fmt.Fprintln(os.Stderr, "I cannot go on")
-	os.Exit(3)
-	return sdk.Result{}, nil
+// Check ends the process: no handler can catch a panic of another goroutine.
+func (checker) Check(ctx context.Context, _ sdk.Request) (sdk.Result, error) {
+	go panic("I cannot go on")
+	<-ctx.Done()
+	return sdk.Result{}, ctx.Err()
 }
 
 func main() { sdk.Serve(sdk.Info{Name: "crashing", Version: "0.1.0"}, checker{}) }
