@@ -171,7 +171,7 @@ var stack = regexp.MustCompile(`(?m)^.*(panic: |goroutine \d+|fatal error: |DATA
 // passed on, stack or not, and stands under its name.
 func stackIn(text string) string {
 	for _, line := range stack.FindAllString(text, -1) {
-		if !strings.Contains(line, "plugin=") {
+		if !strings.Contains(line, "plugin=") && !strings.Contains(line, "last words: ") {
 			return line
 		}
 	}
