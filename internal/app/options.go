@@ -42,7 +42,7 @@ type Options struct {
 
 // configuration reads the file and lays the command line over it.
 func (o Options) configuration() (config.Config, error) {
-	cfg, err := config.Load(o.ConfigFile)
+	cfg, _, err := config.Load(config.Sources{File: o.ConfigFile})
 	if err != nil {
 		return cfg, err
 	}

@@ -7,37 +7,42 @@ import (
 	"time"
 )
 
-// Config is what an operator can set. The rules are in the tags: key names, and
-// for `want` the values that are accepted (see rule).
+// Config is what an operator can set. The rules are in the tags: json has the
+// key, want the values that are accepted (see reader.into), flag the flag of the
+// command line that sets the same, and live stands at what a running host takes
+// up without a restart. What the keys mean is in describe.go.
 type Config struct {
 	Server           Server            `json:"server"`
 	HealthMonitoring HealthMonitoring  `json:"health_monitoring"`
-	Recovery         Recovery          `json:"recovery"`
+	Recovery         Recovery          `json:"recovery" live:"yes"`
 	Events           Events            `json:"events"`
 	Limits           Limits            `json:"limits"`
 	Logging          Logging           `json:"logging"`
+	Admin            Admin             `json:"admin"`
 	Plugins          map[string]Plugin `json:"plugins"`
 }
 
 // Server is where clients find the hub.
 type Server struct {
 	// Host is a name or an address without port.
-	Host string `json:"host" want:"host"`
+	Host string `json:"host" want:"host" flag:"host"`
 	// Port is the public port; 0 lets the kernel choose.
-	Port int `json:"port" want:"0..65535"`
+	Port int `json:"port" want:"0..65535" flag:"port"`
+	// ServerID is how the hub calls itself; empty: a new name at every start.
+	ServerID string `json:"server_id" want:"id" flag:"server-id"`
 	// EnableCORS answers same-origin requests with their own origin.
 	EnableCORS bool `json:"enable_cors"`
 }
 
 // HealthMonitoring says how health is watched.
 type HealthMonitoring struct {
-	Enabled           bool    `json:"enabled"`
-	CheckInterval     Seconds `json:"check_interval" want:"0.01..86400"`
-	FastCheckInterval Seconds `json:"fast_check_interval" want:"0.01..86400"`
+	Enabled           bool    `json:"enabled" live:"yes"`
+	CheckInterval     Seconds `json:"check_interval" want:"0.01..86400" live:"yes"`
+	FastCheckInterval Seconds `json:"fast_check_interval" want:"0.01..86400" live:"yes"`
 	CheckTimeout      Seconds `json:"check_timeout" want:"0.01..600"`
 	// Thresholds holds only the keys that were given: where there is none, the
 	// checker's own default applies.
-	Thresholds        Thresholds `json:"thresholds"`
+	Thresholds        Thresholds `json:"thresholds" live:"yes"`
 	HistorySize       int        `json:"history_size" want:"1..100000"`
 	AggregationWindow Seconds    `json:"aggregation_window" want:"1..604800"`
 	// Aggregation is "worst" or "ratio".
@@ -86,10 +91,52 @@ type Limits struct {
 	MaxConnections int `json:"max_connections" want:"1..1000000"`
 }
 
-// Logging says what is logged.
+// Logging says what is logged, and where to.
 type Logging struct {
-	Level string `json:"level" want:"trace|debug|info|warn|error"`
+	// Level is one of "trace", "debug", "info", "warn" and "error".
+	Level string `json:"level" want:"level" live:"yes"`
+	// Format is "text" or "json".
+	Format string `json:"format" want:"text|json"`
+	// File is a path without a leading ~; empty: standard error.
+	File string `json:"file" want:"path"`
+	// MaxSizeMB is how large File may get, in megabytes, before it is put aside.
+	MaxSizeMB int `json:"max_size_mb" want:"1..10000"`
+	// BackupCount is how many files put aside are kept.
+	BackupCount int `json:"backup_count" want:"1..1000"`
 }
+
+// Admin is where the host is steered.
+type Admin struct {
+	// Address is host:port, "off", or empty for the default.
+	Address string `json:"address" want:"address" flag:"admin"`
+	// Token is what admin requests over TCP must carry; empty: host makes one
+	// and keeps it in the state directory.
+	Token Secret `json:"token" want:"secret"`
+}
+
+// AdminOff as Admin.Address switches the admin listener off.
+const AdminOff = "off"
+
+// Secret is a text that is never shown: printed, logged or written as JSON it is
+// a mask. Convert it to a string to use it.
+type Secret string
+
+// mask stands for a secret that is set.
+const mask = "********"
+
+// String is the mask, or empty where nothing is set.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return mask
+}
+
+// GoString is the mask too, for %#v.
+func (s Secret) GoString() string { return fmt.Sprintf("%q", s.String()) }
+
+// MarshalJSON writes the mask.
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
 
 // Plugin holds the settings of the plugin of that name.
 type Plugin struct {
@@ -98,7 +145,7 @@ type Plugin struct {
 	Required bool `json:"required"`
 	// Config is for the plugin, which judges it itself; nil when none is given.
 	// Numbers in it are float64.
-	Config map[string]any `json:"config,omitempty"`
+	Config map[string]any `json:"config,omitempty" live:"yes"`
 }
 
 // Strategy is the word that names a strategy, or the graded strategy's settings.
@@ -174,7 +221,7 @@ func Default() Config {
 		},
 		Events:  Events{History: 10_000},
 		Limits:  Limits{MaxConnections: 10_000},
-		Logging: Logging{Level: "info"},
+		Logging: Logging{Level: "info", Format: "text", MaxSizeMB: 10, BackupCount: 5},
 		Plugins: map[string]Plugin{},
 	}
 }

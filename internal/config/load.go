@@ -2,107 +2,275 @@ package config
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 
-	"github.com/upkeephub/upkeep/core/problem"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
 )
 
-// maxFile is how long a configuration file may be.
+// maxFile is how long a configuration file may be, in bytes.
 const maxFile = 1 << 20
 
-// Load reads the file at path over the defaults. An empty path gives the
-// defaults. The error is a *problem.Error with the code config_invalid; it names
-// every mistake in the file, and errors.As finds each as a Mistake.
-func Load(path string) (Config, error) {
-	if path == "" {
-		return Default(), nil
+// Sources says where a configuration is read from. What wins, from the
+// strongest: Flags, Environ, File, Profile, the defaults.
+type Sources struct {
+	// File is the path of a JSON file; empty: UPKEEP_CONFIG of Environ, else none.
+	File string
+	// Profile is one of Profiles; empty: UPKEEP_PROFILE of Environ, else none.
+	Profile string
+	// Environ holds NAME=value as os.Environ gives it. UPKEEP_SERVER__PORT sets
+	// server.port; UPKEEP_ADMIN__TOKEN_FILE names a file that holds admin.token.
+	Environ []string
+	// Flags holds what the command line says, by key, e.g. "server.port": 8766.
+	// The values are bool, int, float64 or string.
+	Flags map[string]any
+}
+
+// Load reads the sources and lays them over each other. The error is a
+// *problem.Error with the code config_invalid; it names every mistake of every
+// source, and errors.As finds each as a Mistake. The origins name the file and
+// the profile also when there is an error.
+func Load(s Sources) (Config, Origins, error) {
+	getenv := lookup(s.Environ)
+	origins := Origins{File: s.File, Profile: s.Profile}
+	profileAt := Origin{Kind: FromFlag, Name: "--profile"}
+	if origins.File == "" {
+		origins.File = getenv("UPKEEP_CONFIG")
 	}
+	if origins.Profile == "" {
+		origins.Profile = getenv("UPKEEP_PROFILE")
+		profileAt = Origin{Kind: FromEnvironment, Name: "UPKEEP_PROFILE"}
+	}
+
+	var layers []node
+	var mistakes []Mistake
+	var notices []Notice
+	if origins.Profile != "" {
+		layer, wrong := profile(origins.Profile, profileAt)
+		layers, mistakes = append(layers, layer), append(mistakes, wrong...)
+	}
+	if origins.File != "" {
+		layer, wrong, err := fileLayer(origins.File)
+		if err != nil {
+			return Config{}, origins, unreadable(origins.File, err)
+		}
+		layers, mistakes = append(layers, layer), append(mistakes, wrong...)
+		if n := openSecret(origins.File, layer); n != nil {
+			notices = append(notices, *n)
+		}
+	}
+	vars := readVariables(s.Environ)
+	layers, mistakes, notices = append(layers, vars.tree), append(mistakes, vars.mistakes...), append(notices, vars.notices...)
+	layers = append(layers, flagLayer(s.Flags))
+
+	cfg, read, err := lay(layers, mistakes)
+	if err != nil {
+		return Config{}, origins, err
+	}
+	if home := expandHome(&cfg.Logging.File, getenv); !home {
+		read.add(mistakeAt("logging.file", read.given["logging.file"], fmt.Sprintf("the text %q", short(cfg.Logging.File, 40)),
+			"a path without ~, since HOME is not set"))
+	}
+	if len(read.mistakes) > 0 {
+		return Config{}, origins, invalid(origins.source(read.mistakes), origins.File, read.mistakes)
+	}
+	origins.keys, origins.notices = read.given, append(read.notices, notices...)
+	return cfg, origins, nil
+}
+
+// source names, for the headline of a problem, where the mistakes are.
+func (o Origins) source(mistakes []Mistake) string {
+	for _, m := range mistakes {
+		if m.Source != "" {
+			return "the configuration"
+		}
+	}
+	return "the configuration file " + o.File
+}
+
+// lay judges each layer by itself, then lays them over each other, the last one
+// on top, and reads the whole. The reader holds all mistakes: those given, those
+// of the layers, and those of the whole.
+func lay(layers []node, mistakes []Mistake) (Config, *reader, error) {
+	each := &reader{mistakes: mistakes}
+	merged := koanf.New(pathDelimiter)
+	origins := map[string]Origin{}
+	for _, layer := range layers {
+		if layer.at.Kind == "" {
+			continue // could not be read
+		}
+		scratch := Default()
+		each.given = map[string]Origin{}
+		each.decode("", layer, &scratch)
+		values, ok := layer.plain().(map[string]any)
+		if !ok {
+			continue // no object, which is a mistake by now
+		}
+		if err := merged.Load(confmap.Provider(values, ""), nil); err != nil {
+			return Config{}, nil, fmt.Errorf("lay the sources of the configuration over each other: %w", err)
+		}
+		leafOrigins("", layer, origins)
+	}
+	whole := &reader{given: map[string]Origin{}}
+	cfg := Default()
+	tree := nodeOf("", merged.Raw(), func(path string) Origin { return origins[path] })
+	whole.decode("", tree, &cfg)
+	whole.mistakes, whole.notices = each.mistakes, each.notices // the same again, in their places
+	whole.settle(&cfg)
+	return cfg, whole, nil
+}
+
+// pathDelimiter stands between the parts of a path inside koanf, which joins and
+// splits keys at it. No key that anybody writes has it, so that keys with dots
+// stay whole.
+const pathDelimiter = "\x1f"
+
+func leafOrigins(path string, n node, origins map[string]Origin) {
+	if n.kind != objectNode {
+		origins[path] = n.at
+		return
+	}
+	for _, m := range n.members {
+		leafOrigins(join(path, m.key), m.value, origins)
+	}
+}
+
+func lookup(environ []string) func(string) string {
+	values := map[string]string{}
+	for _, entry := range environ {
+		if name, value, ok := strings.Cut(entry, "="); ok {
+			values[name] = value
+		}
+	}
+	return func(name string) string { return values[name] }
+}
+
+// fileLayer reads a file. Mistakes are those that keep it from being JSON.
+func fileLayer(path string) (node, []Mistake, error) {
 	data, err := readFile(path)
 	if err != nil {
-		return Config{}, unreadable(path, err)
+		return node{}, nil, err
 	}
-	cfg, mistakes := parse(data)
-	if len(mistakes) > 0 {
-		return Config{}, invalid("the configuration file "+path, path, mistakes)
+	data = bytes.TrimPrefix(data, utf8Mark)
+	if m, bad := unfit(data); bad {
+		return node{}, []Mistake{m}, nil
 	}
-	return cfg, nil
+	return readTree(data, Origin{Kind: FromFile, Name: path, Line: 1}), nil, nil
 }
 
-// Validate judges a configuration that was changed after Load, e.g. by flags.
-// The error is as for Load; source says in it what the values come from, e.g.
-// "the configuration with the flags".
+// openSecret says when a file holds a secret that others may read.
+func openSecret(path string, layer node) *Notice {
+	for key, leaf := range leafKeys() {
+		if !leaf.secret {
+			continue
+		}
+		n, found := layer, true
+		for _, part := range strings.Split(key, ".") {
+			if n, found = n.member(part); !found {
+				break
+			}
+		}
+		info, err := os.Stat(path)
+		if found && n.text != "" && err == nil && readableByOthers(info.Mode()) {
+			return &Notice{key, n.at, fmt.Sprintf("others can read the secret in %s: chmod 600 it", path)}
+		}
+	}
+	return nil
+}
+
+// flagLayer is what the command line says.
+func flagLayer(flags map[string]any) node {
+	layer := node{kind: objectNode, at: Origin{Kind: FromFlag}}
+	for _, key := range sortedKeys(flags) {
+		path := strings.Split(key, ".")
+		name := leafKeys()[key].flag
+		if name == "" {
+			name = strings.ReplaceAll(path[len(path)-1], "_", "-")
+		}
+		at := Origin{Kind: FromFlag, Name: "--" + name}
+		layer.put(path, nodeOf("", flags[key], func(string) Origin { return at }))
+	}
+	return layer
+}
+
+// expandHome replaces a leading ~/ and says whether it could.
+func expandHome(path *string, getenv func(string) string) bool {
+	rest, found := strings.CutPrefix(*path, "~/")
+	if !found {
+		return true
+	}
+	home := getenv("HOME")
+	if home == "" {
+		home = getenv("USERPROFILE")
+	}
+	if home == "" {
+		return false
+	}
+	*path = filepath.Join(home, filepath.FromSlash(rest))
+	return true
+}
+
+// Validate judges a configuration that was changed after Load. The error is as
+// for Load; source says in it what the values come from, e.g. "the flags".
 func (c Config) Validate(source string) error {
-	data, err := json.Marshal(c)
-	if err != nil { // a number that JSON cannot carry
-		return invalid(source, "", []Mistake{{Want: err.Error()}})
+	tree := nodeOf("", plainStruct(reflect.ValueOf(c)), func(string) Origin { return Origin{Kind: FromFile} })
+	_, read, err := lay([]node{tree}, nil)
+	if err != nil {
+		return err
 	}
-	_, mistakes := parse(data)
-	if len(mistakes) == 0 {
-		return nil
+	if len(read.mistakes) > 0 {
+		return invalid(source, "", read.mistakes)
 	}
-	for i := range mistakes {
-		mistakes[i].Line = 0 // of our own writing, which nobody sees
-	}
-	return invalid(source, "", mistakes)
+	return nil
 }
 
-// Mistake is one thing that is wrong in a configuration.
-type Mistake struct {
-	// Key with its sections, e.g. "server.port"; empty: the file as a whole.
-	Key string `json:"key"`
-	// Line in the file, from 1; 0: none.
-	Line int `json:"line,omitempty"`
-	// Got is the value; empty when there is no more to say than Want.
-	Got string `json:"got,omitempty"`
-	// Want is what is wanted instead.
-	Want string `json:"want"`
-}
-
-// Error says where, what was found and what is wanted.
-func (m Mistake) Error() string {
-	where := m.Key
-	switch {
-	case m.Line > 0 && where == "":
-		where = fmt.Sprintf("line %d", m.Line)
-	case m.Line > 0:
-		where += fmt.Sprintf(" (line %d)", m.Line)
+// plainStruct is a configuration as a file would hold it, secrets included.
+func plainStruct(v reflect.Value) map[string]any {
+	object := map[string]any{}
+	for i := range v.NumField() {
+		key := fieldKey(v.Type().Field(i))
+		switch value := v.Field(i).Interface().(type) {
+		case Seconds:
+			object[key] = value.Duration().Seconds()
+		case Secret:
+			object[key] = string(value)
+		case Strategy:
+			object[key] = value.Name
+			if value.Settings != nil {
+				object[key] = plainStruct(reflect.ValueOf(*value.Settings))
+			}
+		case Thresholds:
+			limits := map[string]any{}
+			for name, limit := range value {
+				limits[name] = limit
+			}
+			object[key] = limits
+		case map[string]Plugin:
+			plugins := map[string]any{}
+			for name, p := range value {
+				plugins[name] = plainStruct(reflect.ValueOf(p))
+			}
+			object[key] = plugins
+		case map[string]any:
+			if value != nil {
+				object[key] = value
+			}
+		default:
+			if v.Field(i).Kind() == reflect.Struct {
+				object[key] = plainStruct(v.Field(i))
+			} else {
+				object[key] = value
+			}
+		}
 	}
-	said := m.Want
-	if m.Got != "" {
-		said = fmt.Sprintf("got %s, want %s", m.Got, m.Want)
-	}
-	if where == "" {
-		return said
-	}
-	return where + ": " + said
-}
-
-func invalid(source, path string, mistakes []Mistake) error {
-	lines := make([]string, len(mistakes))
-	errs := make([]error, len(mistakes))
-	for i, m := range mistakes {
-		lines[i], errs[i] = m.Error(), m
-	}
-	what := source + " has a mistake"
-	step := "correct it, then start again"
-	if len(mistakes) > 1 {
-		what = fmt.Sprintf("%s has %d mistakes", source, len(mistakes))
-		step = "correct them, then start again"
-	}
-	context := map[string]any{"mistakes": mistakes}
-	if path != "" {
-		context["path"] = path
-	}
-	return &problem.Error{
-		Code: problem.ConfigInvalid, What: what, Why: strings.Join(lines, "\n"),
-		Steps: []string{step}, Context: context, Err: errors.Join(errs...),
-	}
+	return object
 }
 
 // readFile reads a regular file of bounded length; anything else could block.
@@ -129,37 +297,18 @@ func readFile(path string) ([]byte, error) {
 	return data, err
 }
 
-func unreadable(path string, err error) error {
-	why, step := err.Error(), "name a JSON file with --config FILE, or leave --config away to run on the defaults"
+// reason says in a few words why a file could not be read.
+func reason(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		why = "it does not exist"
+		return "it does not exist"
 	case errors.Is(err, fs.ErrPermission):
-		why = "permission denied"
-		step = "let the user that runs host read it"
-	default:
-		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-			why = pathErr.Err.Error()
-		}
+		return "permission denied"
 	}
-	return &problem.Error{
-		Code: problem.ConfigInvalid, What: fmt.Sprintf("the configuration file %s cannot be read", path), Why: why,
-		Steps: []string{step}, Context: map[string]any{"path": path}, Err: err,
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathErr.Err.Error()
 	}
+	return err.Error()
 }
 
 var utf8Mark = []byte{0xEF, 0xBB, 0xBF}
-
-// parse reads a configuration over the defaults and collects all mistakes.
-func parse(data []byte) (Config, []Mistake) {
-	data = bytes.TrimPrefix(data, utf8Mark)
-	if m, bad := unfit(data); bad {
-		return Config{}, []Mistake{m}
-	}
-	root := readTree(data)
-	cfg := Default()
-	r := reader{given: map[string]int{}}
-	r.decode("", root, &cfg)
-	r.settle(&cfg)
-	return cfg, r.mistakes
-}

@@ -16,6 +16,23 @@ import (
 
 var update = flag.Bool("update", false, "write the messages that the files in testdata/bad earn now")
 
+func loadFile(path string) (Config, error) {
+	cfg, _, err := Load(Sources{File: path})
+	return cfg, err
+}
+
+// parse reads a configuration over the defaults.
+func parse(data []byte) (Config, []Mistake) {
+	if m, bad := unfit(data); bad {
+		return Config{}, []Mistake{m}
+	}
+	cfg, read, err := lay([]node{readTree(data, Origin{Kind: FromFile, Line: 1})}, nil)
+	if err != nil {
+		panic(err)
+	}
+	return cfg, read.mistakes
+}
+
 // Every file in testdata/bad holds one mistake; the .want beside it holds the
 // message that it earns.
 func TestEachMistakeEarnsItsMessage(t *testing.T) {
@@ -25,7 +42,7 @@ func TestEachMistakeEarnsItsMessage(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
-			cfg, err := Load(file)
+			cfg, err := loadFile(file)
 			p, ok := errors.AsType[*problem.Error](err)
 			if !ok || p.Code != problem.ConfigInvalid {
 				t.Fatalf("Load gave %+v and error %v, want a problem with code %s", cfg, err, problem.ConfigInvalid)
@@ -55,12 +72,12 @@ func TestEachMistakeEarnsItsMessage(t *testing.T) {
 }
 
 func TestEveryKeyIsRead(t *testing.T) {
-	got, err := Load("testdata/good/everything.json")
+	got, err := loadFile("testdata/good/everything.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Config{
-		Server: Server{Host: "127.0.0.1"},
+		Server: Server{Host: "127.0.0.1", ServerID: "hub-1"},
 		HealthMonitoring: HealthMonitoring{
 			CheckInterval: seconds(0.5), FastCheckInterval: seconds(0.5), CheckTimeout: seconds(0.25),
 			Thresholds: Thresholds{
@@ -77,7 +94,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 			CircuitBreaker: CircuitBreaker{FailureThreshold: 2, Timeout: seconds(30), SuccessThreshold: 1},
 			EmergencyStop:  "hold",
 		},
-		Events: Events{History: 100}, Limits: Limits{MaxConnections: 50}, Logging: Logging{Level: "debug"},
+		Events: Events{History: 100}, Limits: Limits{MaxConnections: 50}, Logging: Logging{
+			Level: "warn", Format: "json", File: "/var/log/upkeep.log", MaxSizeMB: 50, BackupCount: 3,
+		},
+		Admin: Admin{Address: "[::1]:18765", Token: "0123456789abcdef"},
 		Plugins: map[string]Plugin{
 			"network": {Enabled: true, Config: map[string]any{
 				"timeout": 1.5, "paths": []any{"/a", nil, true}, "Deep.Key": map[string]any{"A": "b"},
@@ -94,7 +114,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 }
 
 func TestDefaultsAreTheDocumentedOnesAndValid(t *testing.T) {
-	def, err := Load("")
+	def, err := loadFile("")
 	if err != nil || !reflect.DeepEqual(def, Default()) {
 		t.Fatalf("Load of no file gave %+v, %v, want the defaults", def, err)
 	}
@@ -148,7 +168,7 @@ func TestAFileMayLeaveOutWhatItDoesNotChange(t *testing.T) {
 		if err := os.WriteFile(path, []byte(tc.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := Load(path); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := loadFile(path); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: read %+v, %v\nwant %+v", tc.why, got, err, want)
 		}
 	}
@@ -166,7 +186,7 @@ func TestWhatIsNoFileIsSaidPlainly(t *testing.T) {
 		{long, "it is longer than 1048576 bytes"},
 		{os.DevNull, "it is no regular file"},
 	} {
-		_, err := Load(tc.path)
+		_, err := loadFile(tc.path)
 		p, ok := errors.AsType[*problem.Error](err)
 		if !ok || p.Why != tc.want || p.Code != problem.ConfigInvalid || !strings.Contains(p.What, tc.path) {
 			t.Errorf("Load(%s) = %v, want %q and the path", tc.path, err, tc.want)
@@ -175,7 +195,7 @@ func TestWhatIsNoFileIsSaidPlainly(t *testing.T) {
 }
 
 func TestEveryMistakeIsFoundByErrorsAs(t *testing.T) {
-	_, err := Load("testdata/bad/several.json")
+	_, err := loadFile("testdata/bad/several.json")
 	m, ok := errors.AsType[Mistake](err)
 	if !ok || m.Key != "server.port" || m.Line != 2 || m.Got != "-1" {
 		t.Errorf("found mistake %+v in %v, want server.port in line 2", m, err)
@@ -201,7 +221,7 @@ func TestValidateJudgesWhatFlagsChanged(t *testing.T) {
 	}{
 		{"a port of the command line", "server.port: got 99999, want an integer from 0 to 65535", func(c *Config) { c.Server.Port = 99999 }},
 		{"a host of the command line", "server.host: ", func(c *Config) { c.Server.Host = "a b" }},
-		{"a number that is none", "unsupported value: NaN", func(c *Config) { c.HealthMonitoring.Thresholds = Thresholds{"cpu_percent": math.NaN()} }},
+		{"a number that is none", "health_monitoring.thresholds.cpu_percent: got NaN, want a number from 0.1 to 100", func(c *Config) { c.HealthMonitoring.Thresholds = Thresholds{"cpu_percent": math.NaN()} }},
 		{"an interval", "health_monitoring.check_interval: got 0, want a number of seconds", func(c *Config) { c.HealthMonitoring.CheckInterval = 0 }},
 	} {
 		cfg := Default()

@@ -2,23 +2,24 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"net"
 	"net/netip"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // reader puts a tree into a Config and collects what is wrong with it.
 type reader struct {
 	mistakes []Mistake
-	given    map[string]int // line by key, of every value that was good
+	notices  []Notice
+	given    map[string]Origin // by key, of every value that was good
 }
-
-// maxMistakes is how many mistakes are collected.
-const maxMistakes = 100
 
 func (r *reader) add(m Mistake) {
 	if len(r.mistakes) < maxMistakes {
@@ -27,7 +28,7 @@ func (r *reader) add(m Mistake) {
 }
 
 func (r *reader) mistake(key string, n node, want string) {
-	r.add(Mistake{Key: key, Line: n.line, Got: n.shown(), Want: want})
+	r.add(mistakeAt(key, n.at, n.shown(), want))
 }
 
 // decode reads n into what target points to.
@@ -36,12 +37,12 @@ func (r *reader) decode(key string, n node, target any) {
 }
 
 // into reads n into v. want is the rule in the field's tag: "min..max" for a
-// number, "a|b|c" for one of some words, "host" for a host name.
+// number, "a|b|c" for one of some words, or the name of a rule in textRules.
 func (r *reader) into(key string, n node, v reflect.Value, want string) {
 	before := len(r.mistakes)
 	defer func() {
 		if len(r.mistakes) == before {
-			r.given[key] = n.line
+			r.given[key] = n.at
 		}
 	}()
 	switch target := v.Addr().Interface().(type) {
@@ -73,6 +74,8 @@ func (r *reader) into(key string, n node, v reflect.Value, want string) {
 		}
 	case *string:
 		r.word(key, n, target, want)
+	case *Secret:
+		r.secret(key, n, target)
 	default:
 		r.object(key, n, v)
 	}
@@ -97,19 +100,21 @@ func (r *reader) members(key string, n node, known []string, each func(m member,
 		r.mistake(key, n, "an object")
 		return
 	}
-	first := map[string]int{}
+	first := map[string]Origin{}
 	for _, m := range n.members {
 		if len(r.mistakes) == maxMistakes {
 			return
 		}
 		path := join(key, m.key)
-		if line, twice := first[m.key]; twice {
-			r.add(Mistake{Key: path, Line: m.line, Want: fmt.Sprintf("given twice, first in line %d; keep one of the two", line)})
+		if at, twice := first[m.key]; twice {
+			r.add(mistakeAt(path, m.at, "", fmt.Sprintf("given twice, first in line %d; keep one of the two", at.Line)))
 			continue
 		}
-		first[m.key] = m.line
+		first[m.key] = m.at
 		if known != nil && !slices.Contains(known, m.key) {
-			r.add(Mistake{Key: path, Line: m.line, Want: "there is no such key; " + suggestion(key, m.key, known)})
+			if !r.ignore(path, m.value) {
+				r.add(mistakeAt(path, m.at, "", "there is no such key; "+suggestion(key, m.key, known)))
+			}
 			continue
 		}
 		each(m, path)
@@ -127,7 +132,7 @@ func (r *reader) number(key string, n node, rule, noun string) (float64, bool) {
 	f, err := strconv.ParseFloat(n.text, 64)
 	low, _ := strconv.ParseFloat(least, 64)
 	high, _ := strconv.ParseFloat(most, 64)
-	if err != nil || f < low || f > high || (noun == "an integer" && f != math.Trunc(f)) {
+	if err != nil || !(f >= low && f <= high) || (noun == "an integer" && f != math.Trunc(f)) {
 		r.mistake(key, n, want)
 		return 0, false
 	}
@@ -137,23 +142,112 @@ func (r *reader) number(key string, n node, rule, noun string) (float64, bool) {
 // hostName is what a host name may look like; addresses are parsed.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?$`)
 
+// textRule judges a text that is not one of some words.
+type textRule struct {
+	want string
+	// read gives the text as it is kept, and whether it fits.
+	read func(string) (string, bool)
+	// pattern is the same for a JSON Schema, as well as a pattern can say it.
+	pattern string
+}
+
+var textRules = map[string]textRule{
+	"host": {
+		want: "a host name or an IP address, without port",
+		read: func(s string) (string, bool) {
+			_, err := netip.ParseAddr(s)
+			return s, err == nil || hostName.MatchString(s)
+		},
+		pattern: hostName.String() + `|^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%.+)?$`,
+	},
+	"id": {
+		want:    "at most 128 letters, digits, '.', '_', ':', '@' and '-', or nothing",
+		read:    func(s string) (string, bool) { return s, serverID.MatchString(s) },
+		pattern: serverID.String(),
+	},
+	"level": {
+		want: oneOf(levels),
+		read: func(s string) (string, bool) {
+			level, ok := levelNames()[s]
+			return level, ok
+		},
+		pattern: `^(` + strings.Join(sortedKeys(levelNames()), "|") + `)$`,
+	},
+	"path": {
+		want:    "a path, or nothing for standard error",
+		read:    func(s string) (string, bool) { return s, len(s) <= 4096 && !strings.ContainsFunc(s, unicode.IsControl) },
+		pattern: `^[^\u0000-\u001f\u007f]{0,4096}$`,
+	},
+	"address": {
+		want: `"host:port", "off", or nothing for the default`,
+		read: func(s string) (string, bool) {
+			if s == "" || s == AdminOff {
+				return s, true
+			}
+			host, port, err := net.SplitHostPort(s)
+			_, err2 := strconv.ParseUint(port, 10, 16)
+			_, err3 := netip.ParseAddr(host)
+			return s, err == nil && err2 == nil && (err3 == nil || hostName.MatchString(host))
+		},
+		pattern: `^(off|.+:[0-9]{1,5})?$`,
+	},
+}
+
+// oneOf lists words as what is wanted.
+func oneOf(words []string) string {
+	last := len(words) - 1
+	return `"` + strings.Join(words[:last], `", "`) + `" or "` + words[last] + `"`
+}
+
+var serverID = regexp.MustCompile(`^[A-Za-z0-9._:@-]{0,128}$`)
+
+// levels of logging, each telling less than the one before.
+var levels = []string{"trace", "debug", "info", "warn", "error"}
+
+// levelNames has the levels by every way of writing them that is accepted: lower
+// case, upper case, and the two words that Python's logging uses besides.
+func levelNames() map[string]string {
+	names := map[string]string{}
+	for _, level := range levels {
+		names[level] = level
+	}
+	names["warning"], names["critical"] = "warn", "error"
+	for name, level := range maps.Clone(names) {
+		names[strings.ToUpper(name)] = level
+	}
+	return names
+}
+
 func (r *reader) word(key string, n node, target *string, rule string) {
-	want := "a host name or an IP address, without port"
-	fits := func(s string) bool {
-		_, err := netip.ParseAddr(s)
-		return err == nil || hostName.MatchString(s)
-	}
-	if rule != "host" {
+	judge, named := textRules[rule]
+	if !named {
 		words := strings.Split(rule, "|")
-		last := len(words) - 1
-		want = `"` + strings.Join(words[:last], `", "`) + `" or "` + words[last] + `"`
-		fits = func(s string) bool { return slices.Contains(words, s) }
+		judge.want = oneOf(words)
+		judge.read = func(s string) (string, bool) { return s, slices.Contains(words, s) }
 	}
-	if n.kind != stringNode || !fits(n.text) {
-		r.mistake(key, n, want)
+	text, fits := judge.read(n.text)
+	if n.kind != stringNode || !fits {
+		r.mistake(key, n, judge.want)
 		return
 	}
-	*target = n.text
+	*target = text
+}
+
+// secretRule is what a secret may look like: long enough to resist guessing, and
+// fit for an HTTP header.
+var secretRule = regexp.MustCompile(`^([!-~]{16,512})?$`)
+
+func (r *reader) secret(key string, n node, target *Secret) {
+	const want = "16 to 512 printable ASCII letters without spaces, or nothing"
+	if n.kind != stringNode {
+		r.add(mistakeAt(key, n.at, "no text", want))
+		return
+	}
+	if !secretRule.MatchString(n.text) {
+		r.add(mistakeAt(key, n.at, fmt.Sprintf("a text of %d bytes", len(n.text)), want))
+		return
+	}
+	*target = Secret(n.text)
 }
 
 // pluginName is what plugins may be called.
@@ -186,7 +280,7 @@ func (r *reader) thresholds(key string, n node, target *Thresholds) {
 	*target = Thresholds{}
 	r.members(key, n, sortedKeys(thresholdRules), func(m member, path string) {
 		if f, ok := r.number(path, m.value, thresholdRules[m.key], "a number"); ok {
-			(*target)[m.key] = f
+			(*target)[m.key], r.given[path] = f, m.value.at
 		}
 	})
 }
@@ -195,7 +289,7 @@ func (r *reader) plugins(key string, n node, target *map[string]Plugin) {
 	*target = map[string]Plugin{}
 	r.members(key, n, nil, func(m member, path string) {
 		if !pluginName.MatchString(m.key) {
-			r.add(Mistake{Key: path, Line: m.line, Got: fmt.Sprintf("the name %q", m.key), Want: pluginNameWant})
+			r.add(mistakeAt(path, m.at, fmt.Sprintf("the name %q", short(m.key, 64)), pluginNameWant))
 			return
 		}
 		p := Plugin{Enabled: true, Required: true}
@@ -237,10 +331,10 @@ func (r *reader) settle(cfg *Config) {
 	h := &cfg.HealthMonitoring
 	const fast, slow = "health_monitoring.fast_check_interval", "health_monitoring.check_interval"
 	if h.FastCheckInterval > h.CheckInterval {
-		if line, given := r.given[fast]; given {
-			r.add(Mistake{
-				Key: fast, Line: line, Got: h.FastCheckInterval.String(), Want: fmt.Sprintf("at most %s (%s)", slow, h.CheckInterval),
-			})
+		if at, given := r.given[fast]; given {
+			r.add(mistakeAt(fast, at, h.FastCheckInterval.String(), fmt.Sprintf("at most %s (%s)", slow, h.CheckInterval)))
+		} else if at, given := r.given[slow]; given {
+			r.given[fast] = at
 		}
 		h.FastCheckInterval = h.CheckInterval
 	}
@@ -248,18 +342,21 @@ func (r *reader) settle(cfg *Config) {
 	if settings == nil {
 		return
 	}
+	// One setting with two keys: the stronger source wins, and one source may not
+	// say two things.
 	const outer, inner = "recovery.min_recovery_interval", "recovery.strategy.min_recovery_interval"
-	line, innerGiven := r.given[inner]
-	_, outerGiven := r.given[outer]
+	in, innerGiven := r.given[inner]
+	out, outerGiven := r.given[outer]
 	switch {
-	case innerGiven && outerGiven && settings.MinRecoveryInterval != cfg.Recovery.MinRecoveryInterval:
-		r.add(Mistake{
-			Key: inner, Line: line, Got: settings.MinRecoveryInterval.String(),
-			Want: fmt.Sprintf("the same as %s (%s), or only one of the two keys", outer, cfg.Recovery.MinRecoveryInterval),
-		})
-	case innerGiven:
-		cfg.Recovery.MinRecoveryInterval = settings.MinRecoveryInterval
+	case innerGiven && outerGiven && in.rank() == out.rank() && settings.MinRecoveryInterval != cfg.Recovery.MinRecoveryInterval:
+		r.add(mistakeAt(inner, in, settings.MinRecoveryInterval.String(),
+			fmt.Sprintf("the same as %s (%s), or only one of the two keys", outer, cfg.Recovery.MinRecoveryInterval)))
+	case innerGiven && (!outerGiven || in.rank() > out.rank()):
+		cfg.Recovery.MinRecoveryInterval, r.given[outer] = settings.MinRecoveryInterval, in
 	default:
 		settings.MinRecoveryInterval = cfg.Recovery.MinRecoveryInterval
+		if outerGiven {
+			r.given[inner] = out
+		}
 	}
 }

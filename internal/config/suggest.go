@@ -50,14 +50,8 @@ func allKeys(path string, t reflect.Type) []string {
 // same section that is spelt alike, else the same key of another section, else
 // the keys that there are.
 func suggestion(section, key string, known []string) string {
-	nearest, least := "", 1+max(1, len(key)/3)
-	for _, k := range known {
-		if d := distance(strings.ToLower(key), k, least); d < least {
-			nearest, least = k, d
-		}
-	}
-	if nearest != "" {
-		return fmt.Sprintf("did you mean %q?", nearest)
+	if near := nearest(strings.ToLower(key), known); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
 	}
 	for _, k := range allKeys("", reflect.TypeFor[Config]()) {
 		if strings.HasSuffix(k, "."+key) {
@@ -68,6 +62,18 @@ func suggestion(section, key string, known []string) string {
 		return "the sections are " + strings.Join(known, ", ")
 	}
 	return fmt.Sprintf("the keys of %s are %s", section, strings.Join(known, ", "))
+}
+
+// nearest is the one among known that is spelt most like word, or empty when none
+// is spelt alike.
+func nearest(word string, known []string) string {
+	near, least := "", 1+max(1, min(len(word)/3, 8))
+	for _, k := range known {
+		if d := distance(word, k, least); d < least {
+			near, least = k, d
+		}
+	}
+	return near
 }
 
 // distance counts the letters to insert, drop, replace or swap with their
