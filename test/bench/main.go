@@ -61,7 +61,11 @@ type figure struct {
 
 // atMost makes a figure that must not be above its target.
 func atMost(name, what string, value, target float64, unit string) figure {
-	return figure{Name: name, What: what, Value: value, Unit: unit, Target: fmt.Sprintf("≤ %g %s", target, unit), Met: value <= target}
+	f := figure{Name: name, What: what, Value: value, Unit: unit, Target: strings.TrimSpace(fmt.Sprintf("≤ %g %s", target, unit)), Met: value <= target}
+	if target == 0 {
+		f.Target = "0"
+	}
+	return f
 }
 
 // told makes a figure without a target.

@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -19,7 +20,17 @@ func (h *Host) Diagnostics(ctx context.Context) (Diagnostics, error) {
 	if r.Status != 200 {
 		return nil, fmt.Errorf("GET /diagnostics on the admin port: %s", r)
 	}
-	return r.JSON()
+	var d Diagnostics
+	if d, err = r.JSON(); err != nil {
+		return nil, err
+	}
+	// What is missing must not be taken for nothing that happened.
+	for _, keys := range [][]string{{"hub", "restarts"}, {"plugins"}, {"recovery", "recent_recoveries"}} {
+		if d.At(keys...) == nil {
+			return nil, fmt.Errorf("/diagnostics does not tell %s: %s", strings.Join(keys, "."), r)
+		}
+	}
+	return d, nil
 }
 
 // At follows keys into nested objects; a missing one gives nil.
