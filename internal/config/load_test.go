@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"math"
@@ -23,6 +24,7 @@ func loadFile(path string) (Config, error) {
 
 // parse reads a configuration over the defaults.
 func parse(data []byte) (Config, []Mistake) {
+	data = bytes.TrimPrefix(data, utf8Mark)
 	if m, bad := unfit(data); bad {
 		return Config{}, []Mistake{m}
 	}

@@ -176,7 +176,7 @@ var textRules = map[string]textRule{
 	"path": {
 		want:    "a path, or nothing for standard error",
 		read:    func(s string) (string, bool) { return s, len(s) <= 4096 && !strings.ContainsFunc(s, unicode.IsControl) },
-		pattern: `^[^\u0000-\u001f\u007f]{0,4096}$`,
+		pattern: `^[^\x00-\x1f\x7f]*$`,
 	},
 	"address": {
 		want: `"host:port", "off", or nothing for the default`,
