@@ -289,9 +289,6 @@ func (d *Driver) WaitNotes(ctx context.Context, from, count int, fits func(Note)
 	return found, err
 }
 
-// PID of the driver's process.
-func (d *Driver) PID() int { return d.cmd.Process.Pid }
-
 // Close ends the driver and waits for it, at most 2 s before it is killed.
 func (d *Driver) Close() error {
 	d.stdin.Close()

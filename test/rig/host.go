@@ -157,9 +157,6 @@ func (h *Host) Wait(ctx context.Context) (Exit, error) {
 	}
 }
 
-// Done is closed at the host's end.
-func (h *Host) Done() <-chan struct{} { return h.done }
-
 // Kill ends the host by SIGKILL and waits for it.
 func (h *Host) Kill() Exit {
 	_ = syscall.Kill(h.PID(), syscall.SIGCONT)
