@@ -25,7 +25,7 @@ var rooms = map[string][]string{
 	"internal/adminapi":   {"core/"},
 	"internal/doctor":     {"core/"},
 	"plugins/process":     {"sdk"}, "plugins/network": {"sdk"}, "plugins/service": {"sdk"}, "plugins/recovery-graded": {"sdk"},
-	"cmd/host": {"internal/app", "internal/adminapi", "internal/instance", "internal/doctor", "hub", "core/"},
+	"cmd/host": {"internal/app", "internal/adminapi", "internal/config", "internal/instance", "internal/doctor", "hub", "core/"},
 }
 
 func list(t *testing.T, args ...string) []string {

@@ -368,3 +368,15 @@ func TestTheStrongerSourceDecidesASettingThatHasTwoKeys(t *testing.T) {
 		t.Errorf("the interval comes from %s", got)
 	}
 }
+
+func TestWhatAPluginIsGivenComesThroughUnchanged(t *testing.T) {
+	text := `{"plugins": {"x.y": {"config": {"none": null, "a.b": {"A": null, "": 1, "c": [null, {"d": null}, []]}, "empty": {}, "big": 123456789012, "\u001f": "odd"}}}}`
+	cfg, mistakes := parse([]byte(text))
+	want := map[string]any{
+		"none": nil, "a.b": map[string]any{"A": nil, "": 1.0, "c": []any{nil, map[string]any{"d": nil}, []any{}}}, "empty": map[string]any{},
+		"big": 123456789012.0, "\x1f": "odd",
+	}
+	if len(mistakes) > 0 || !reflect.DeepEqual(cfg.Plugins["x.y"].Config, want) {
+		t.Errorf("read %#v, %v\nwant %#v", cfg.Plugins["x.y"].Config, mistakes, want)
+	}
+}
