@@ -11,7 +11,7 @@ export CGO_ENABLED = 0
 GOBUILD = $(GO) build -trimpath -buildvcs=false -ldflags "-s -w"
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint bench proto proto-check clean
+.PHONY: help build run test race lint bench docs proto proto-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ lint: ## formatting, vet (also for darwin and windows), tidy go.mod
 
 bench: build ## measure the figures of docs/figures.md (about 20 minutes; BENCH="-short" for less)
 	$(GO) run ./test/bench $(BENCH)
+
+docs: ## write the man pages (docs/man) and the OpenAPI document from the code
+	$(GO) test ./cmd/host -run TestTheManPages -man
+	$(GO) test ./internal/adminapi -run TestTheOpenAPI -update
 
 proto: ## generate the Go code beside the .proto files
 	$(BUF) generate

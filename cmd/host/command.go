@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/upkeephub/upkeep/internal/app"
+	"github.com/upkeephub/upkeep/internal/config"
 )
 
 // usageError is a mistake on the command line.
@@ -26,12 +28,17 @@ serves Socket.IO to clients, watches that service through checker plugins, and
 heals it step by step through a strategy plugin behind a circuit breaker.`
 
 // command is the command line.
-func command(stdout, stderr io.Writer) *cobra.Command {
-	opts := app.Options{Stdout: stdout, Stderr: stderr}
+func command(stdout, stderr io.Writer, hangups <-chan os.Signal) *cobra.Command {
+	opts := app.Options{Stdout: stdout, Stderr: stderr, Hangups: hangups}
 	var flags struct {
 		host string
 		port int
 	}
+	c := &cli{stdout: stdout, stderr: stderr, getenv: os.Getenv, settings: func(path string) (string, int, error) {
+		cfg, err := config.Load(path)
+		return cfg.Server.Host, cfg.Server.Port, err
+	}}
+	var checkRunning, stop bool
 	cmd := &cobra.Command{
 		Use:   "host [flags]",
 		Short: "run a Socket.IO hub that keeps itself up",
@@ -44,11 +51,25 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &usageError{fmt.Sprintf("unknown command %q", args[0]), "host takes flags only; host --help lists them"}
+				hint := "host --help lists the commands"
+				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+					hint = "did you mean " + strings.Join(near, " or ") + "? " + hint
+				}
+				return &usageError{fmt.Sprintf("unknown command %q", args[0]), hint}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if checkRunning && stop {
+				return &usageError{"--check-running and --stop are two things", "do one of them at a time"}
+			}
+			if checkRunning || stop {
+				c.take(cmd.Flags())
+				if checkRunning {
+					return c.referenceCheckRunning()
+				}
+				return c.referenceStop(cmd.Context())
+			}
 			if cmd.Flags().Changed("host") {
 				opts.Host = &flags.host
 			}
@@ -61,11 +82,15 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 			if err := adminAddress(opts.Admin); err != nil {
 				return err
 			}
-			return app.Run(cmd.Context(), opts)
+			err := app.Run(cmd.Context(), opts)
+			c.take(cmd.Flags())
+			c.remember(err)
+			return err
 		},
 	}
-	f := cmd.Flags()
-	f.SortFlags = false
+	cmd.SuggestionsMinimumDistance = 2
+	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	f.SortFlags, cmd.Flags().SortFlags = false, false
 	f.StringVar(&opts.Plugins, "plugins", "./plugins", "folder of the plugins")
 	f.StringVar(&flags.host, "host", "localhost", "name or address that clients connect to")
 	f.IntVar(&flags.port, "port", 8765, "port that clients connect to; 0: any free one (needs --state-dir)")
@@ -73,11 +98,15 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&opts.StateDir, "state-dir", "", "folder for lock, PID file and sockets (default $UPKEEP_STATE_DIR, else below $XDG_STATE_HOME)")
 	f.StringVar(&opts.ConfigFile, "config", "", "JSON file with settings")
 	f.BoolVar(&opts.InsecureBind, "insecure-bind", false, "allow a --host that other machines reach, although nothing asks clients for a token")
+	cmd.Flags().AddFlagSet(f)
+	cmd.Flags().BoolVar(&checkRunning, "check-running", false, "say whether a host runs on host and port, and end: exit code 0 or 1")
+	cmd.Flags().BoolVar(&stop, "stop", false, "stop the host that runs on host and port, and end")
+	cmd.AddCommand(newStartCommand(c, f), newStopCommand(c), newRestartCommand(c), newReloadCommand(c), newStatusCommand(c), newCheckCommand(c),
+		newPluginsCommand(c), newHistoryCommand(c), newVersionCommand(c), newDoctorCommand(c), newExplainCommand(c))
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err.Error(), flagHint(cmd.Flags(), err)}
 	})
 	cmd.SetVersionTemplate("host {{.Version}}\n")
-	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetHelpCommand(&cobra.Command{Hidden: true})
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)

@@ -41,11 +41,14 @@ func main() {
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	// A closed terminal is no reason to stop serving.
-	signal.Ignore(syscall.SIGHUP)
+	// A hangup has host read its configuration again; a closed terminal is no
+	// reason to stop serving.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cmd := command(stdout, stderr)
+	cmd := command(stdout, stderr, hangups)
 	cmd.SetArgs(args)
 	return report(stderr, cmd.ExecuteContext(ctx))
 }
@@ -56,12 +59,18 @@ func report(stderr io.Writer, err error) int {
 		return exitOK
 	}
 	var told *problem.Error
+	exit, hasCode := errors.AsType[*exitError](err)
+	if hasCode && exit.err == nil {
+		return exit.code // the command has said it
+	}
 	if errors.As(err, &told) {
 		fmt.Fprintf(stderr, "host: error %s: %s", told.Code, told.Text())
 	} else {
 		fmt.Fprintf(stderr, "host: error: %v\n", err)
 	}
 	switch {
+	case hasCode:
+		return exit.code
 	case errors.Is(err, app.ErrEmergencyStop):
 		return exitEmergencyStop
 	case errors.As(err, new(*usageError)):

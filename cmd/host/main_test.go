@@ -1,21 +1,18 @@
 package main
 
 import (
-	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"host": main})
+	testscript.Main(m, map[string]func(){"host": main, "upkeep-hub": main})
 }
 
 // The scripts in testdata are the command line's manual.
 func TestCommandLineDoesWhatItsManualSays(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: func(env *testscript.Env) error {
-		return os.Mkdir(env.Getenv("WORK")+"/plugins", 0o755)
-	}})
+	testscript.Run(t, scripted(t))
 }
 
 func TestFlagHintNamesTheNearestFlagOrNone(t *testing.T) {

@@ -22,7 +22,6 @@ type fakeHost struct {
 	stopped   []string
 	released  []string
 	level     string
-	monitored *bool
 	recovered *bool
 }
 
@@ -126,12 +125,6 @@ func (f *fakeHost) SetLogLevel(level string) error {
 	defer f.lock()()
 	f.level = level
 	return nil
-}
-
-func (f *fakeHost) SetMonitoring(on bool) error {
-	defer f.lock()()
-	f.monitored = &on
-	return f.held()
 }
 
 func (f *fakeHost) SetRecovery(on bool) error {

@@ -19,9 +19,6 @@ func TestWhatIsAskedForIsDone(t *testing.T) {
 	if code := do(f, "PUT", "/log-level", `{"level":"trace"}`); code != 200 || f.level != "trace" {
 		t.Errorf("log level: %d, level %q", code, f.level)
 	}
-	if code := do(f, "PUT", "/health-monitoring", `{"enabled":false}`); code != 200 || f.monitored == nil || *f.monitored {
-		t.Errorf("health monitoring: %d, set to %v", code, f.monitored)
-	}
 	if code := do(f, "PUT", "/recovery", `{"enabled":true}`); code != 200 || f.recovered == nil || !*f.recovered {
 		t.Errorf("recovery: %d, set to %v", code, f.recovered)
 	}
@@ -40,7 +37,7 @@ func TestWhatIsRefusedHasNoEffect(t *testing.T) {
 			e.set(f)
 		}
 		e.send(Handler(f, Options{Token: testToken}))
-		if len(f.stopped)+len(f.released) > 0 || f.level != "" || f.monitored != nil || f.recovered != nil {
+		if len(f.stopped)+len(f.released) > 0 || f.level != "" || f.recovered != nil {
 			t.Errorf("%s: %s %s: it was done", e.why, e.method, e.path)
 		}
 	}

@@ -95,10 +95,6 @@ func routes() []route {
 			request: LogLevel{}, responses: map[int]any{200: LogLevel{}}, answer: (*call).logLevel,
 		},
 		{
-			method: http.MethodPut, path: "/health-monitoring", summary: "Switch health monitoring on or off, until the next start or reload.",
-			request: Switch{}, responses: map[int]any{200: Switch{}}, problems: []int{409}, answer: toggle(Operations.SetMonitoring),
-		},
-		{
 			method: http.MethodPut, path: "/recovery", summary: "Switch recovery on or off, until the next start or reload.",
 			request: Switch{}, responses: map[int]any{200: Switch{}}, problems: []int{409}, answer: toggle(Operations.SetRecovery),
 		},

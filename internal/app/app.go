@@ -42,12 +42,16 @@ type App struct {
 	monitor   *monitor.Monitor // nil: health monitoring is off
 	api       *http.Server     // on private
 	adminAPI  *http.Server     // on admin
+	owner     net.Listener     // the unix socket of the command line
+	ownerAPI  *http.Server     // on owner
 
 	phase     atomic.Value  // httpapi.Phase
 	emergency chan string   // the reason; sent once, by the action, read by Run
+	asked     chan string   // the reason of a stop; sent by the admin API, dropped when one waits, read by Run
 	serving   chan struct{} // closed when the first hub serves
 	firstHub  sync.Once
 	disabled  map[recovery.Action]bool // by configuration
+	settings  settings
 	recovered recoveries
 	undo      []step // what New did, in order; Stop walks it backwards
 }
@@ -75,7 +79,7 @@ func Run(ctx context.Context, opts Options) error {
 // listeners. Nothing is served yet. When a step fails, what was done before is
 // undone.
 func New(opts Options) (a *App, err error) {
-	a = &App{opts: opts, started: time.Now(), emergency: make(chan string, 1), serving: make(chan struct{})}
+	a = &App{opts: opts, started: time.Now(), emergency: make(chan string, 1), asked: make(chan string, 1), serving: make(chan struct{})}
 	a.phase.Store(httpapi.Starting)
 	defer func() {
 		if err != nil {
@@ -85,6 +89,7 @@ func New(opts Options) (a *App, err error) {
 	if a.cfg, err = opts.configuration(); err != nil {
 		return a, err
 	}
+	a.settings.current = a.cfg
 	a.log = hclog.New(&hclog.LoggerOptions{Name: "host", Level: hclog.LevelFromString(a.cfg.Logging.Level), Output: opts.Stderr})
 	if err = a.checkPlugins(); err != nil {
 		return a, err
@@ -92,7 +97,7 @@ func New(opts Options) (a *App, err error) {
 	if a.serverID, a.secret, err = identity(); err != nil {
 		return a, err
 	}
-	for _, build := range []func() error{a.takeInstance, a.sweep, a.listen, a.listenAdmin, a.listenPrivate, a.writePID, a.wirePlugins, a.wireHub, a.wireMonitor, a.wireAPI} {
+	for _, build := range []func() error{a.takeInstance, a.sweep, a.listen, a.listenAdmin, a.listenPrivate, a.listenOwner, a.writePID, a.wirePlugins, a.wireHub, a.wireMonitor, a.wireAPI} {
 		if err = build(); err != nil {
 			return a, err
 		}
@@ -141,6 +146,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.admin != nil {
 		loop("admin listener", serving, a.serve(a.adminAPI, a.admin))
 	}
+	loop("owner's socket", serving, a.serve(a.ownerAPI, a.owner))
 	loop("instance", serving, a.instance.Keep)
 	hubEnded := loop("hub", serving, a.keeper.Run)
 	pluginsEnded := loop("plugins", serving, a.plugins.Run)
@@ -165,15 +171,23 @@ func (a *App) Run(ctx context.Context) error {
 	}
 
 	var result error
-	select {
-	case <-ctx.Done():
-		a.log.Info("stopping: a signal asked for it")
-	case reason := <-a.emergency:
-		result = a.emergencyProblem(reason)
-		a.log.Error("stopping: emergency stop", "reason", reason)
-	case err := <-failed:
-		result = err
-		a.log.Error("stopping: a part of host failed", "error", err)
+	for serves := true; serves; {
+		serves = false
+		select {
+		case <-a.opts.Hangups:
+			serves = true
+			_, _ = (*operations)(a).Reload(ctx) // it has logged what came of it
+		case <-ctx.Done():
+			a.log.Info("stopping: a signal asked for it")
+		case reason := <-a.asked:
+			a.log.Info("stopping: asked to", "reason", reason)
+		case reason := <-a.emergency:
+			result = a.emergencyProblem(reason)
+			a.log.Error("stopping: emergency stop", "reason", reason)
+		case err := <-failed:
+			result = err
+			a.log.Error("stopping: a part of host failed", "error", err)
+		}
 	}
 	began := time.Now()
 	a.phase.Store(httpapi.Stopping)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/upkeephub/upkeep/core/problem"
@@ -36,6 +37,8 @@ type Options struct {
 	ConfigFile string
 	// InsecureBind allows a public address that other machines reach.
 	InsecureBind bool
+	// Hangups: each signal on it has the configuration read again. Nil: none comes.
+	Hangups <-chan os.Signal
 	// Stdout gets the first screen, Stderr the log.
 	Stdout, Stderr io.Writer
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/upkeephub/upkeep/core/problem"
+	"github.com/upkeephub/upkeep/internal/adminapi"
 	"github.com/upkeephub/upkeep/internal/child"
 	"github.com/upkeephub/upkeep/internal/httpapi"
 	"github.com/upkeephub/upkeep/internal/hubproc"
@@ -200,6 +201,17 @@ func (a *App) listenPrivate() error {
 	return nil
 }
 
+// listenOwner binds the socket that the command line asks.
+func (a *App) listenOwner() (err error) {
+	a.owner, err = adminapi.ListenUnix(a.instance.SocketDir(), a.log.Named("admin"))
+	if err != nil {
+		return &problem.Error{Code: problem.StateDirUnusable, What: "cannot make the admin socket", Err: err,
+			Steps: []string{"choose another state directory with --state-dir"}}
+	}
+	a.onStop("owner's socket", ignoreClosed(a.owner.Close))
+	return nil
+}
+
 func (a *App) writePID() error {
 	return a.instance.WritePID(instance.Info{
 		ServerID: a.serverID, ServerVersion: Version, Host: a.cfg.Server.Host, Port: a.listeners.Port(),
@@ -260,8 +272,18 @@ func (a *App) wireAPI() error {
 	source := httpapi.SourceFunc(a.Snapshot)
 	log := a.log.Named("http")
 	a.api = apiServer(httpapi.Handler(source, httpapi.Options{Logger: log}), log)
+	ops, adminLog := (*operations)(a), a.log.Named("admin")
+	a.ownerAPI = apiServer(adminapi.Handler(ops, adminapi.Options{Owner: true, Logger: adminLog}), adminLog)
 	if a.admin != nil {
-		a.adminAPI = apiServer(httpapi.Handler(source, httpapi.Options{Logger: log, CheckHost: true}), log)
+		token, err := adminapi.LoadToken(a.instance.Dir())
+		if err != nil {
+			return &problem.Error{Code: problem.StateDirUnusable, What: "cannot keep the admin token", Err: err,
+				Steps: []string{"choose another state directory with --state-dir"}}
+		}
+		mux := http.NewServeMux()
+		mux.Handle(adminapi.Prefix+"/", adminapi.Handler(ops, adminapi.Options{Token: token, Logger: adminLog}))
+		mux.Handle("/", httpapi.Handler(source, httpapi.Options{Logger: log, CheckHost: true}))
+		a.adminAPI = apiServer(mux, log)
 	}
 	return nil
 }

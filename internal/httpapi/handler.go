@@ -57,9 +57,6 @@ func Handler(src Source, opts Options) http.Handler {
 	if a.opts.Now == nil {
 		a.opts.Now = time.Now
 	}
-	if a.opts.BeatLimit <= 0 {
-		a.opts.BeatLimit = 10 * time.Second
-	}
 	if a.opts.GoVersion == "" {
 		a.opts.GoVersion = runtime.Version()
 	}
@@ -184,14 +181,14 @@ func (a *api) send(w http.ResponseWriter, r *http.Request, code int, contentType
 type moment struct {
 	Snapshot
 	now     time.Time
-	view    view
+	view    View
 	uptime  float64 // seconds
 	started string
 }
 
 func (a *api) moment() moment {
 	m := moment{Snapshot: a.src.Snapshot(), now: a.opts.Now()}
-	m.view = judge(m.Snapshot, m.now)
+	m.view = Judge(m.Snapshot, m.now)
 	m.uptime = round3(max(0, m.now.Sub(m.Server.Started).Seconds()))
 	m.started = stamp(m.Server.Started)
 	return m

@@ -9,8 +9,8 @@ import (
 	"github.com/upkeephub/upkeep/core/monitor"
 )
 
-// view is health at one moment.
-type view struct {
+// View is health at one moment.
+type View struct {
 	monitor.View
 	// Status is the monitor's word, and critical once the hub is held down.
 	Status health.Status
@@ -20,9 +20,9 @@ type view struct {
 	Message string
 }
 
-// judge puts the monitor's view and the phase of host together.
-func judge(s Snapshot, now time.Time) view {
-	v := view{View: s.Monitoring.Current.View(now)}
+// Judge puts the monitor's view and the phase of host together.
+func Judge(s Snapshot, now time.Time) View {
+	v := View{View: s.Monitoring.Current.View(now)}
 	v.Status, v.Serving = v.View.Status, v.View.Serving
 	if !s.Monitoring.Enabled {
 		// Nobody looks, so nobody knows; whether clients are served is all there is.

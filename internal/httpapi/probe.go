@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // condition is one line of /livez or /readyz.
@@ -14,28 +15,52 @@ type condition struct {
 	reason string // why it is not ok
 }
 
+// defaultBeatLimit is how old the beat of host's loop may be.
+const defaultBeatLimit = 10 * time.Second
+
+// Live says whether host's own loop turns, and if not, why. limit 0 takes 10 s.
+func Live(s Snapshot, now time.Time, limit time.Duration) (ok bool, why string) {
+	if limit <= 0 {
+		limit = defaultBeatLimit
+	}
+	late := now.Sub(s.Beat)
+	if s.Beat.IsZero() || late <= limit {
+		return true, ""
+	}
+	return false, fmt.Sprintf("host's loop last turned %.0f s ago", late.Seconds())
+}
+
+// Ready says whether clients are served and host means to go on, and if not, why.
+func Ready(s Snapshot) (ok bool, why string) {
+	for _, c := range readiness(s) {
+		if !c.ok {
+			return false, c.name + ": " + c.reason
+		}
+	}
+	return true, ""
+}
+
 // livez answers 200 while host's own loop turns. It does not depend on the hub
 // or on plugins: to restart host would not help these.
 func (a *api) livez(w http.ResponseWriter, r *http.Request) {
-	s, now := a.src.Snapshot(), a.opts.Now()
-	late := now.Sub(s.Beat)
-	a.probe(w, r, "livez", []condition{{
-		name: "loop", ok: s.Beat.IsZero() || late <= a.opts.BeatLimit,
-		reason: fmt.Sprintf("host's loop last turned %.0f s ago", late.Seconds()),
-	}})
+	ok, why := Live(a.src.Snapshot(), a.opts.Now(), a.opts.BeatLimit)
+	a.probe(w, r, "livez", []condition{{name: "loop", ok: ok, reason: why}})
 }
 
 // readyz answers 200 while clients are served and host means to go on.
 func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
-	s := a.src.Snapshot()
+	a.probe(w, r, "readyz", readiness(a.src.Snapshot()))
+}
+
+func readiness(s Snapshot) []condition {
 	hub := condition{name: "hub", ok: s.Hub.Accepting, reason: "it is " + s.Hub.State}
 	if s.Hub.State == "" {
 		hub.reason = "it does not accept clients"
 	}
-	a.probe(w, r, "readyz", []condition{
+	return []condition{
 		{name: "host", ok: s.Phase != Stopping && s.Phase != Held, reason: fmt.Sprintf("it is %s", s.Phase)},
 		hub,
-	})
+	}
 }
 
 // probe answers in the manner of Kubernetes' own components: the code decides,

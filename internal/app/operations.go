@@ -1,0 +1,136 @@
+package app
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/upkeephub/upkeep/core/health"
+	"github.com/upkeephub/upkeep/core/problem"
+	"github.com/upkeephub/upkeep/core/recovery"
+	"github.com/upkeephub/upkeep/internal/adminapi"
+	"github.com/upkeephub/upkeep/internal/httpapi"
+	"github.com/upkeephub/upkeep/internal/pluginhost"
+)
+
+// operations are what the owner sees and does.
+type operations App
+
+var _ adminapi.Operations = (*operations)(nil)
+
+func (o *operations) Status() adminapi.Status {
+	a, now := (*App)(o), time.Now()
+	s := a.Snapshot()
+	v := httpapi.Judge(s, now)
+	out := adminapi.Status{
+		SchemaVersion: adminapi.SchemaVersion, Timestamp: now.UTC(), Phase: string(s.Phase), Status: v.Status.String(), Serving: v.Serving, Stale: v.Stale, Message: v.Message,
+		Server: adminapi.Server{
+			Version: s.Server.Version, ServerID: s.Server.ServerID, Host: s.Server.Host, Port: s.Server.Port, Addresses: append([]string{}, s.Server.Addresses...),
+			Admin: s.Server.Admin, PID: s.Server.PID, StartTime: s.Server.Started.UTC(), UptimeSeconds: now.Sub(s.Server.Started).Seconds(),
+			StateDir: a.instance.Dir(), ConfigFile: a.opts.ConfigFile, LogLevel: a.log.GetLevel().String(),
+		},
+		Hub: adminapi.Hub{
+			State: s.Hub.State, Accepting: s.Hub.Accepting, PID: s.Hub.PID, Restarts: s.Hub.Restarts, MissedHeartbeats: s.Hub.Missed, LastExit: s.Hub.LastExit,
+			ClientsConnected: s.Hub.Statistics.ConnectedClients, EventsProcessed: s.Hub.Statistics.EventsProcessed,
+		},
+		Monitoring: adminapi.Monitoring{Enabled: s.Monitoring.Enabled, IntervalSeconds: s.Monitoring.Interval.Seconds()},
+		Checks:     adminapi.Checks(v.View),
+		Recovery:   adminapi.RecoveryOf(s.Monitoring.Current.Recovery, now),
+	}
+	out.Recovery.Available, out.Recovery.Why, out.Recovery.Strategy = s.Recovery.Available, s.Recovery.Why, s.Recovery.Strategy
+	return out
+}
+
+func (o *operations) Probe(kind adminapi.ProbeKind) adminapi.Probe {
+	s, now := (*App)(o).Snapshot(), time.Now()
+	v := httpapi.Judge(s, now)
+	p := adminapi.Probe{Probe: kind, Status: v.Status.String()}
+	switch kind {
+	case adminapi.Ready:
+		p.OK, p.Message = httpapi.Ready(s)
+	case adminapi.Live:
+		p.OK, p.Message = httpapi.Live(s, now, 0)
+	default:
+		p.OK, p.Message = v.Serving, v.Message
+	}
+	if p.Message == "" {
+		p.Message = fmt.Sprintf("%s, %d checks", v.Status, len(v.Checks))
+	}
+	return p
+}
+
+func (o *operations) Plugins() adminapi.Plugins {
+	out := adminapi.Plugins{SchemaVersion: adminapi.SchemaVersion, Directory: o.opts.Plugins, Plugins: []adminapi.Plugin{}, Skipped: []adminapi.Skipped{}}
+	for _, p := range o.plugins.Plugins() {
+		out.Plugins = append(out.Plugins, adminPlugin(p))
+	}
+	for _, s := range o.plugins.Skipped() {
+		out.Skipped = append(out.Skipped, adminapi.Skipped{Name: s.Name, Reason: s.Reason, Remedy: s.Remedy})
+	}
+	return out
+}
+
+func adminPlugin(p pluginhost.Snapshot) adminapi.Plugin {
+	out := adminapi.Plugin{
+		Name: p.Name, Kinds: []string{}, Version: p.Info.Version, Description: p.Description, Check: p.Info.CheckName, State: string(p.State),
+		PID: p.PID, Restarts: p.Restarts, StartedAt: utc(p.StartedAt), NextStart: utc(p.NextStart), LastError: p.LastError, Hint: p.LastHint,
+		Stderr: append([]string{}, p.StderrTail...), Warnings: append([]string{}, p.Warnings...),
+	}
+	for _, k := range p.Info.Kinds {
+		out.Kinds = append(out.Kinds, string(k))
+	}
+	return out
+}
+
+func utc(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+func (o *operations) ReleasePlugin(name string) (adminapi.Plugin, error) {
+	p, err := o.plugins.Instance(name)
+	if err != nil {
+		return adminapi.Plugin{}, &problem.Error{Code: problem.NotFound, What: fmt.Sprintf("there is no plugin %q", name), Why: err.Error(), Err: err,
+			Steps: []string{"see which there are: host plugins"}}
+	}
+	p.Release()
+	return adminPlugin(p.Snapshot()), nil
+}
+
+func (o *operations) History(window time.Duration, limit int) adminapi.History {
+	var reports *health.History
+	var events []recovery.Event
+	if o.monitor != nil {
+		reports, events = o.monitor.History(), o.monitor.Snapshot().Recovery.Events
+	}
+	return adminapi.HistoryOf(reports, events, window, limit, time.Now())
+}
+
+func (o *operations) Version() adminapi.Version {
+	return adminapi.Version{Version: Version, APIVersion: "v1", SocketIOVersion: SocketIOVersion, GoVersion: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+}
+
+func (o *operations) Stop(reason string) {
+	select {
+	case o.asked <- reason:
+	default: // asked before
+	}
+}
+
+func (o *operations) SetLogLevel(level string) error {
+	o.log.SetLevel(hclog.LevelFromString(level)) // named loggers share it
+	return nil
+}
+
+func (o *operations) SetRecovery(on bool) error {
+	if o.monitor == nil {
+		return &problem.Error{Code: problem.BadRequest, What: "recovery cannot be switched", Why: "health monitoring is off, and recovery acts on what it says"}
+	}
+	o.monitor.SetRecoveryEnabled(on)
+	return nil
+}
