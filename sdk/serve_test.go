@@ -22,6 +22,7 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
@@ -203,19 +204,36 @@ func (s *started) exit(t testing.TB, limit time.Duration) int {
 	return s.ProcessState.ExitCode()
 }
 
+// serves waits until the plugin on the socket answers.
+func serves(t testing.TB, socket string) {
+	t.Helper()
+	conn, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: handshake.HealthService}); err != nil {
+		t.Fatalf("the plugin does not answer on %s: %v", socket, err)
+	}
+}
+
 func TestAPluginEndsAtOnceWhenItsInputEnds(t *testing.T) {
 	s := start(t)
 	line, err := s.stdout.ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "1|1|") || !strings.HasSuffix(strings.TrimRight(line, "\n"), "|grpc|") {
 		t.Fatalf("first line %q, %v, want the handshake and nothing before it", line, err)
 	}
+	socket := strings.Split(line, "|")[3]
+	serves(t, socket) // the line is out a moment before the server knows its listener
 	began := time.Now()
 	_ = s.stdin.Close()
 	if code := s.exit(t, 10*time.Second); code != exitDone {
 		t.Errorf("exit code %d, want %d; stderr:\n%s", code, exitDone, s.stderr.String())
 	}
 	t.Logf("gone %v after its input ended", time.Since(began))
-	if _, err := os.Stat(strings.Split(line, "|")[3]); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(socket); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its socket is left behind: %v", err)
 	}
 	if text := s.stderr.String(); strings.Contains(text, "released") {
