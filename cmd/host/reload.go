@@ -18,7 +18,7 @@ there is a mistake in it nothing changes, and all mistakes are shown. Else what
 can change at run time changes now; the rest is listed and waits for a restart.
 
 Exit code 0 when the file is good, 2 when it is not, 3 when no host runs.`,
-		Example: "  host config validate upkeep.json && host reload",
+		Example: "  host doctor --config upkeep.json && host reload",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, err := c.find()
 			if err != nil {

@@ -60,7 +60,7 @@ var pages = map[string]draft{
 		Title:    "the configuration has mistakes",
 		Means:    "host reads the whole configuration before it opens a port, and names every mistake at once, each with\nkey, value and what is wanted. A running host keeps its old configuration when a reload is refused.",
 		Causes:   []string{"a misspelt key", "a value of the wrong type or out of range", "a file that is empty, cut off or no JSON", "an address that other machines reach, without saying that it is wanted"},
-		Steps:    []string{"check a file without starting: host config validate FILE", "see every value and where it comes from: host config show --origin", "see every key with its type and range: host config schema"},
+		Steps:    []string{"correct every key that the message names: it says what is wanted", "check a file without starting: host doctor --config FILE", "see every key with its default: docs/configuration.md"},
 		ExitCode: 2,
 	}},
 	StateDirUnusable: {Page: Page{
@@ -156,9 +156,9 @@ func solutions() []string {
 	return []string{
 		"Two hosts: use the first (host status) or stop it (host stop)",
 		"A port is taken: choose another one (host start --port 8770)",
-		"A mistake in the configuration: host config validate FILE names all of them",
+		"A mistake in the configuration: host doctor --config FILE names all of them",
 		"A plugin does not run: host plugins says why, host doctor says whether its files are in order",
-		"Health does not come back: host history shows what was tried; adjust thresholds, then host reload",
+		"Health does not come back: host history shows what was tried; adjust thresholds, then host restart",
 		"Nothing of this: host stop, then host start",
 	}
 }
