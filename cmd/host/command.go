@@ -35,7 +35,7 @@ func command(stdout, stderr io.Writer, hangups <-chan os.Signal) *cobra.Command 
 		port int
 	}
 	c := &cli{stdout: stdout, stderr: stderr, getenv: os.Getenv, settings: func(path string) (string, int, error) {
-		cfg, err := config.Load(path)
+		cfg, _, err := config.Load(config.Sources{File: path, Profile: opts.Profile, Environ: os.Environ()})
 		return cfg.Server.Host, cfg.Server.Port, err
 	}}
 	var checkRunning, stop bool
@@ -96,7 +96,9 @@ func command(stdout, stderr io.Writer, hangups <-chan os.Signal) *cobra.Command 
 	f.IntVar(&flags.port, "port", 8765, "port that clients connect to; 0: any free one (needs --state-dir)")
 	f.StringVar(&opts.Admin, "admin", "", "host:port of the admin listener, or off (default 127.0.0.1 on the public port + 10000)")
 	f.StringVar(&opts.StateDir, "state-dir", "", "folder for lock, PID file and sockets (default $UPKEEP_STATE_DIR, else below $XDG_STATE_HOME)")
-	f.StringVar(&opts.ConfigFile, "config", "", "JSON file with settings")
+	f.StringVar(&opts.ConfigFile, "config", "", "JSON file with settings (default $UPKEEP_CONFIG)")
+	f.StringVar(&opts.Profile, "profile", "", "named settings to start from: "+strings.Join(config.Profiles(), ", "))
+	f.StringVar(&opts.ServerID, "server-id", "", "name of this server (default: a new one at every start)")
 	f.BoolVar(&opts.InsecureBind, "insecure-bind", false, "allow a --host that other machines reach, although nothing asks clients for a token")
 	cmd.Flags().AddFlagSet(f)
 	cmd.Flags().BoolVar(&checkRunning, "check-running", false, "say whether a host runs on host and port, and end: exit code 0 or 1")

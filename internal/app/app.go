@@ -86,16 +86,22 @@ func New(opts Options) (a *App, err error) {
 			a.close()
 		}
 	}()
-	if a.cfg, err = opts.configuration(); err != nil {
+	if a.cfg, a.settings.origins, err = opts.configuration(); err != nil {
 		return a, err
 	}
 	a.settings.current = a.cfg
-	a.log = hclog.New(&hclog.LoggerOptions{Name: "host", Level: hclog.LevelFromString(a.cfg.Logging.Level), Output: opts.Stderr})
+	a.log = a.newLog()
+	for _, n := range a.settings.origins.Notices() {
+		a.log.Warn("configuration", "notice", n.String())
+	}
 	if err = a.checkPlugins(); err != nil {
 		return a, err
 	}
 	if a.serverID, a.secret, err = identity(); err != nil {
 		return a, err
+	}
+	if id := a.cfg.Server.ServerID; id != "" {
+		a.serverID = id
 	}
 	for _, build := range []func() error{a.takeInstance, a.sweep, a.listen, a.listenAdmin, a.listenPrivate, a.listenOwner, a.writePID, a.wirePlugins, a.wireHub, a.wireMonitor, a.wireAPI} {
 		if err = build(); err != nil {

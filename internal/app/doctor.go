@@ -28,8 +28,11 @@ import (
 // configuration, are findings and no errors.
 func DoctorInput(opts Options) doctor.Input {
 	in := doctor.Input{Version: Version, PluginDir: opts.Plugins, Admin: opts.Admin, Listeners: instance.Listeners, Ask: askHost}
-	in.Source = cmp.Or(opts.ConfigFile, "built-in defaults")
-	cfg, err := opts.configuration()
+	cfg, origins, err := opts.configuration()
+	in.Source = origins.String()
+	for _, n := range origins.Notices() {
+		in.Notices = append(in.Notices, n.String())
+	}
 	if in.ConfigErr = err; err != nil {
 		cfg = config.Default() // the directory may still be found
 		if opts.Port != nil {
@@ -63,8 +66,13 @@ func DoctorInput(opts Options) doctor.Input {
 // DoctorEvidence is what a bug report has beside the findings about the same host.
 func DoctorEvidence(opts Options, in doctor.Input) doctor.Evidence {
 	var ev doctor.Evidence
-	if cfg, err := opts.configuration(); err == nil {
+	logFile := ""
+	if cfg, _, err := opts.configuration(); err == nil {
 		ev.Config, _ = json.Marshal(cfg) // it was validated, which includes that it can be written
+		if cfg.Admin.Token != "" {
+			ev.Secrets = append(ev.Secrets, string(cfg.Admin.Token))
+		}
+		logFile = cfg.Logging.File
 	}
 	for _, variable := range os.Environ() {
 		name, value, _ := strings.Cut(variable, "=")
@@ -83,6 +91,9 @@ func DoctorEvidence(opts Options, in doctor.Input) doctor.Evidence {
 		ev.Secrets = append(ev.Secrets, string(token))
 	}
 	ev.Logs = map[string]string{}
+	if logFile != "" {
+		ev.Logs[filepath.Base(logFile)] = logFile
+	}
 	for _, pattern := range []string{"*.log", filepath.Join("log", "*.log")} {
 		paths, _ := filepath.Glob(filepath.Join(in.StateDir, pattern)) // sorted; the pattern is a good one
 		for _, path := range paths[:min(len(paths), maxLogs)] {

@@ -35,6 +35,8 @@ type Options struct {
 	Admin      string
 	StateDir   string
 	ConfigFile string
+	Profile    string // development, production or docker; empty: none
+	ServerID   string // empty: a new one at every start
 	// InsecureBind allows a public address that other machines reach.
 	InsecureBind bool
 	// Hangups: each signal on it has the configuration read again. Nil: none comes.
@@ -43,23 +45,35 @@ type Options struct {
 	Stdout, Stderr io.Writer
 }
 
-// configuration reads the file and lays the command line over it.
-func (o Options) configuration() (config.Config, error) {
-	cfg, _, err := config.Load(config.Sources{File: o.ConfigFile})
-	if err != nil {
-		return cfg, err
-	}
+// configuration reads profile, file and environment and lays the command line
+// over them.
+func (o Options) configuration() (config.Config, config.Origins, error) {
+	flags := map[string]any{}
 	if o.Host != nil {
-		cfg.Server.Host = *o.Host
+		flags["server.host"] = *o.Host
 	}
 	if o.Port != nil {
-		cfg.Server.Port = *o.Port
+		flags["server.port"] = *o.Port
 	}
-	if err := cfg.Validate("the command line"); err != nil {
-		return cfg, err
+	if o.ServerID != "" {
+		flags["server.server_id"] = o.ServerID
+	}
+	if o.Admin != "" {
+		flags["admin.address"] = o.Admin
+	}
+	cfg, origins, err := config.Load(config.Sources{File: o.ConfigFile, Profile: o.Profile, Environ: os.Environ(), Flags: flags})
+	if err != nil {
+		return cfg, origins, err
+	}
+	if host, _, err := net.SplitHostPort(cfg.Admin.Address); err == nil && !Loopback(host) {
+		return cfg, origins, &problem.Error{
+			Code: problem.ConfigInvalid, What: fmt.Sprintf("the admin address %s can be reached by other machines", cfg.Admin.Address),
+			Why:   "the admin listener is for this machine",
+			Steps: []string{"give a loopback address: host --admin 127.0.0.1:18765"}, Context: map[string]any{"admin": cfg.Admin.Address},
+		}
 	}
 	if !o.InsecureBind && !Loopback(cfg.Server.Host) {
-		return cfg, &problem.Error{
+		return cfg, origins, &problem.Error{
 			Code: problem.ConfigInvalid,
 			What: fmt.Sprintf("%s can be reached by other machines", cfg.Server.Host),
 			Why:  "clients are not asked for a token, so everybody who reaches the port could read and send events",
@@ -71,7 +85,7 @@ func (o Options) configuration() (config.Config, error) {
 			Context: map[string]any{"host": cfg.Server.Host},
 		}
 	}
-	return cfg, nil
+	return cfg, origins, nil
 }
 
 // Loopback says whether a name or address reaches this machine only.

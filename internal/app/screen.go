@@ -12,10 +12,7 @@ import (
 // firstScreen tells a person whether it is up, where, and what next.
 func (a *App) firstScreen() {
 	s := a.Snapshot()
-	settings := "built-in defaults"
-	if a.opts.ConfigFile != "" {
-		settings = a.opts.ConfigFile
-	}
+	settings := a.settings.origins.String()
 	var b strings.Builder
 	fmt.Fprintf(&b, "host %s   config: %s   state: %s\n", Version, settings, a.instance.Dir())
 	fmt.Fprintf(&b, "plugins    %s\n", pluginLine(s))

@@ -134,7 +134,7 @@ func (a *App) listen() (err error) {
 // listenAdmin binds the admin listener. The default address gives way when it is
 // taken; one that was set by hand does not.
 func (a *App) listenAdmin() error {
-	switch a.opts.Admin {
+	switch a.cfg.Admin.Address {
 	case AdminOff:
 		return nil
 	case "":
@@ -152,15 +152,15 @@ func (a *App) listenAdmin() error {
 		}
 		a.admin = l
 	default:
-		l, err := listenTCP(a.opts.Admin)
+		l, err := listenTCP(a.cfg.Admin.Address)
 		if err != nil {
-			host, port, _ := net.SplitHostPort(a.opts.Admin)
+			host, port, _ := net.SplitHostPort(a.cfg.Admin.Address)
 			n, _ := strconv.Atoi(port)
 			if errors.Is(err, syscall.EADDRINUSE) {
-				return a.portConflict(host, a.opts.Admin, n, err, true)
+				return a.portConflict(host, a.cfg.Admin.Address, n, err, true)
 			}
-			return &problem.Error{Code: problem.ListenFailed, What: "cannot listen on the admin address " + a.opts.Admin, Err: err,
-				Steps: []string{"give a loopback address of this machine: host --admin 127.0.0.1:18765"}, Context: map[string]any{"admin": a.opts.Admin}}
+			return &problem.Error{Code: problem.ListenFailed, What: "cannot listen on the admin address " + a.cfg.Admin.Address, Err: err,
+				Steps: []string{"give a loopback address of this machine: host --admin 127.0.0.1:18765"}, Context: map[string]any{"admin": a.cfg.Admin.Address}}
 		}
 		a.admin = l
 	}
@@ -275,10 +275,13 @@ func (a *App) wireAPI() error {
 	ops, adminLog := (*operations)(a), a.log.Named("admin")
 	a.ownerAPI = apiServer(adminapi.Handler(ops, adminapi.Options{Owner: true, Logger: adminLog}), adminLog)
 	if a.admin != nil {
-		token, err := adminapi.LoadToken(a.instance.Dir())
-		if err != nil {
-			return &problem.Error{Code: problem.StateDirUnusable, What: "cannot keep the admin token", Err: err,
-				Steps: []string{"choose another state directory with --state-dir"}}
+		token := string(a.cfg.Admin.Token)
+		if token == "" {
+			var err error
+			if token, err = adminapi.LoadToken(a.instance.Dir()); err != nil {
+				return &problem.Error{Code: problem.StateDirUnusable, What: "cannot keep the admin token", Err: err,
+					Steps: []string{"choose another state directory with --state-dir"}}
+			}
 		}
 		mux := http.NewServeMux()
 		mux.Handle(adminapi.Prefix+"/", adminapi.Handler(ops, adminapi.Options{Token: token, Logger: adminLog}))
