@@ -207,6 +207,7 @@ func (p *fakePlugin) Check(ctx context.Context, r *pluginv1.CheckRequest) (*plug
 		os.Exit(3)
 	case "stop":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		select {} // the other threads stop a moment later: none of them may answer
 	case "hang":
 		select {} // and ignore ctx
 	case "error":
