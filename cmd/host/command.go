@@ -104,7 +104,7 @@ func command(stdout, stderr io.Writer, hangups <-chan os.Signal) *cobra.Command 
 	cmd.Flags().BoolVar(&checkRunning, "check-running", false, "say whether a host runs on host and port, and end: exit code 0 or 1")
 	cmd.Flags().BoolVar(&stop, "stop", false, "stop the host that runs on host and port, and end")
 	cmd.AddCommand(newStartCommand(c, f), newStopCommand(c), newRestartCommand(c), newReloadCommand(c), newStatusCommand(c), newCheckCommand(c),
-		newPluginsCommand(c), newHistoryCommand(c), newVersionCommand(c), newDoctorCommand(c), newExplainCommand(c))
+		newPluginsCommand(c), newHistoryCommand(c), newVersionCommand(c), newDoctorCommand(c), newExplainCommand(c), newConfigCommand(c, os.Environ))
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err.Error(), flagHint(cmd.Flags(), err)}
 	})
