@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -19,10 +18,6 @@ type settings struct {
 	origins config.Origins
 }
 
-// live are the keys that a reload changes at once. The others wait for the next
-// start.
-var live = []string{"logging.level", "recovery.enabled"}
-
 // Reload reads the configuration again. A mistake in it changes nothing;
 // otherwise the live keys change now, and all differences are told and logged.
 func (o *operations) Reload(context.Context) (adminapi.Reloaded, error) {
@@ -36,11 +31,12 @@ func (o *operations) Reload(context.Context) (adminapi.Reloaded, error) {
 		return done, err
 	}
 	for _, d := range config.Diff(a.settings.current, cfg) {
-		c := adminapi.Change{Key: d.Key, Old: d.Old, New: d.New, Live: slices.Contains(live, d.Key)}
+		c := adminapi.Change{Key: d.Key, Old: d.Old, New: d.New, Live: d.Live}
 		a.log.Info("configuration changed", "key", c.Key, "old", c.Old, "new", c.New, "in_force", c.Live)
 		done.Changes = append(done.Changes, c)
 	}
-	// Only a restart takes up the other keys, so they are told again until then.
+	// These are the keys that config calls live. Only a restart takes up the
+	// others, so they are told again until then.
 	a.settings.current.Logging.Level, a.settings.current.Recovery.Enabled = cfg.Logging.Level, cfg.Recovery.Enabled
 	a.log.SetLevel(hclog.LevelFromString(cfg.Logging.Level))
 	if a.monitor != nil {

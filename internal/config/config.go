@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Server           Server            `json:"server"`
 	HealthMonitoring HealthMonitoring  `json:"health_monitoring"`
-	Recovery         Recovery          `json:"recovery" live:"yes"`
+	Recovery         Recovery          `json:"recovery"`
 	Events           Events            `json:"events"`
 	Limits           Limits            `json:"limits"`
 	Logging          Logging           `json:"logging"`
@@ -36,13 +36,13 @@ type Server struct {
 
 // HealthMonitoring says how health is watched.
 type HealthMonitoring struct {
-	Enabled           bool    `json:"enabled" live:"yes"`
-	CheckInterval     Seconds `json:"check_interval" want:"0.01..86400" live:"yes"`
-	FastCheckInterval Seconds `json:"fast_check_interval" want:"0.01..86400" live:"yes"`
+	Enabled           bool    `json:"enabled"`
+	CheckInterval     Seconds `json:"check_interval" want:"0.01..86400"`
+	FastCheckInterval Seconds `json:"fast_check_interval" want:"0.01..86400"`
 	CheckTimeout      Seconds `json:"check_timeout" want:"0.01..600"`
 	// Thresholds holds only the keys that were given: where there is none, the
 	// checker's own default applies.
-	Thresholds        Thresholds `json:"thresholds" live:"yes"`
+	Thresholds        Thresholds `json:"thresholds"`
 	HistorySize       int        `json:"history_size" want:"1..100000"`
 	AggregationWindow Seconds    `json:"aggregation_window" want:"1..604800"`
 	// Aggregation is "worst" or "ratio".
@@ -54,7 +54,7 @@ type Thresholds map[string]float64
 
 // Recovery says what is done about bad health.
 type Recovery struct {
-	Enabled             bool           `json:"enabled"`
+	Enabled             bool           `json:"enabled" live:"yes"`
 	Strategy            Strategy       `json:"strategy"`
 	MinRecoveryInterval Seconds        `json:"min_recovery_interval" want:"0.01..604800"`
 	MaxRecoveryAttempts int            `json:"max_recovery_attempts" want:"1..100"`
@@ -145,7 +145,7 @@ type Plugin struct {
 	Required bool `json:"required"`
 	// Config is for the plugin, which judges it itself; nil when none is given.
 	// Numbers in it are float64.
-	Config map[string]any `json:"config,omitempty" live:"yes"`
+	Config map[string]any `json:"config,omitempty"`
 }
 
 // Strategy is the word that names a strategy, or the graded strategy's settings.
