@@ -72,7 +72,9 @@ that is configured. Where a service manager looks after it, use that instead.`,
 					args = append(args, "--"+f.Name+"="+f.Value.String())
 				}
 			})
-			return c.start(cmd.Context(), p, "", args)
+			err = c.start(cmd.Context(), p, "", args)
+			c.remember(err)
+			return err
 		},
 	}
 	cmd.Flags().AddFlagSet(runFlags)

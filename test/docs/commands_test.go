@@ -1,5 +1,3 @@
-//go:build operating
-
 package docs
 
 import (
