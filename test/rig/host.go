@@ -167,6 +167,9 @@ func (h *Host) Kill() Exit {
 
 // Hub finds the hub: the host's child that runs its hidden command.
 func (h *Host) Hub() (Stat, error) {
+	if h.Exited() {
+		return Stat{}, fmt.Errorf("rig: the host has ended: %s", h.exit)
+	}
 	var hubs []Stat
 	for _, c := range Children(h.PID()) {
 		if len(c.Command) > 1 && c.Command[1] == handshake.HubCommand && c.State != 'Z' {
