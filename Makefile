@@ -39,7 +39,7 @@ lint: ## formatting, vet for linux, darwin and windows on amd64 and arm64, tidy 
 		GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) vet ./cmd/... ./core/... ./hub/... ./internal/... ./plugins/... ./proto/... ./sdk/... || exit 1; done
 	$(GO) mod tidy -diff
 
-bench: build ## measure the figures of docs/figures.md (about 20 minutes; BENCH="-short" for less)
+bench: build ## measure the figures of docs/figures.md (about 35 minutes; BENCH="-short" for less)
 	$(GO) run ./test/bench $(BENCH)
 
 docs: ## write the man pages (docs/man) and the OpenAPI document from the code

@@ -80,6 +80,10 @@ type bench struct {
 	settings
 	root string
 	tmp  string // of this run
+
+	effort      effort
+	servers     []contender // nil until a comparison needs them
+	comparisons []*comparison
 }
 
 // scenarios in the order in which they run: those that say most come first.
@@ -95,6 +99,12 @@ var scenarios = []struct {
 	{"cost", (*bench).cost},
 	{"false_alarms", (*bench).falseAlarm},
 	{"builds", (*bench).sameBytes},
+	{saturated.Name, compare(saturated)},
+	{steady.Name, compare(steady)},
+	{heavy.Name, compare(heavy)},
+	{acks.Name, compare(acks)},
+	{connecting.Name, compare(connecting)},
+	{storm.Name, compare(storm)},
 }
 
 func run(args []string) int {
@@ -110,9 +120,9 @@ func run(args []string) int {
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	b := &bench{settings: whole}
+	b := &bench{settings: whole, effort: wholeEffort}
 	if *short {
-		b.settings = shortened
+		b.settings, b.effort = shortened, smokeEffort
 	}
 	if *duration > 0 {
 		b.falseAlarms = *duration

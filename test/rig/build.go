@@ -96,7 +96,7 @@ func Require(ctx context.Context, root string) error {
 		"const v = process.versions.node; if (parseInt(v) < 20) { console.error('found ' + v); process.exit(1) }")
 	npm := check("npm", "apt-get install npm", "", "npm", "--version")
 	if node && npm {
-		if err := installClients(ctx, ClientsDir(root)); err != nil {
+		if err := InstallNode(ctx, ClientsDir(root)); err != nil {
 			need.Missing = append(need.Missing, Need{fmt.Sprintf("the stock Socket.IO client (%v)", err), "npm ci --prefix test/e2e/clients", ""})
 		}
 	}
@@ -132,10 +132,10 @@ func lastLine(out []byte) string {
 // ClientsDir is the folder of the drivers client.js and client.py.
 func ClientsDir(root string) string { return filepath.Join(root, "test", "e2e", "clients") }
 
-// installClients runs `npm ci` unless the lock file was installed already. npm
-// keeps a copy of what it installed, with more in it than the lock file has:
+// InstallNode runs `npm ci` in a folder, unless its lock file was installed
+// already. npm keeps a copy of what it installed, with more in it than the lock file has:
 // so what is compared is a copy that is made here, after a success.
-func installClients(ctx context.Context, dir string) error {
+func InstallNode(ctx context.Context, dir string) error {
 	want, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	if err != nil {
 		return err
