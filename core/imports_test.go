@@ -24,6 +24,7 @@ var rooms = map[string][]string{
 	"internal/httpapi":    {"core/"},
 	"internal/adminapi":   {"core/"},
 	"internal/doctor":     {"core/"},
+	"internal/systemd":    {},
 	"plugins/process":     {"sdk"}, "plugins/network": {"sdk"}, "plugins/service": {"sdk"}, "plugins/recovery-graded": {"sdk"},
 	"cmd/host": {"internal/app", "internal/adminapi", "internal/config", "internal/instance", "internal/doctor", "hub", "core/"},
 }
