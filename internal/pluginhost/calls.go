@@ -35,19 +35,29 @@ func (i *Instance) Check(ctx context.Context, in CheckInput) (CheckOutput, error
 	if in.Now.IsZero() {
 		in.Now = began
 	}
-	err := i.call(ctx, "check", true, func(ctx context.Context, s *session) error {
-		if !s.info.Is(Checker) {
-			return fmt.Errorf("%w: it is no checker", ErrNotOffered)
-		}
-		answer, err := pluginv1.NewCheckerServiceClient(s.conn).Check(ctx, checkToProto(in))
-		if err != nil {
-			return err
-		}
-		now := time.Now()
-		out = checkFromProto(s.info.CheckName, answer, s.loads, now, now.Sub(began), in.Target.HubGeneration)
-		return nil
+	err := i.call(ctx, "check", true, func(ctx context.Context, s *session) (err error) {
+		out, err = s.check(ctx, in)
+		return err
+	})
+	i.remember(ctx, began, err, func(l *lasts) *last {
+		l.input = in
+		return &l.check
 	})
 	return out, err
+}
+
+// check asks this process to look once.
+func (s *session) check(ctx context.Context, in CheckInput) (CheckOutput, error) {
+	if !s.info.Is(Checker) {
+		return CheckOutput{}, fmt.Errorf("%w: it is no checker", ErrNotOffered)
+	}
+	began := time.Now()
+	answer, err := pluginv1.NewCheckerServiceClient(s.conn).Check(ctx, checkToProto(in))
+	if err != nil {
+		return CheckOutput{}, err
+	}
+	now := time.Now()
+	return checkFromProto(s.info.CheckName, answer, s.loads, now, now.Sub(began), in.Target.HubGeneration), nil
 }
 
 // Decide asks the strategy what to do. It blocks and fails as Check does. The
@@ -55,22 +65,32 @@ func (i *Instance) Check(ctx context.Context, in CheckInput) (CheckOutput, error
 // guard to say.
 func (i *Instance) Decide(ctx context.Context, req recovery.Request) (recovery.Proposal, error) {
 	var proposal recovery.Proposal
+	began := time.Now()
 	var stats *Statistics
 	if i.opts.Statistics != nil {
 		stats = i.opts.Statistics()
 	}
-	err := i.call(ctx, "decide", true, func(ctx context.Context, s *session) error {
-		if !s.info.Is(Recovery) {
-			return fmt.Errorf("%w: it is no strategy", ErrNotOffered)
-		}
-		answer, err := pluginv1.NewRecoveryServiceClient(s.conn).Decide(ctx, decideToProto(req, stats))
-		if err != nil {
-			return err
-		}
-		proposal, err = proposalFromProto(answer)
+	err := i.call(ctx, "decide", true, func(ctx context.Context, s *session) (err error) {
+		proposal, err = s.decide(ctx, req, stats)
 		return err
 	})
+	i.remember(ctx, began, err, func(l *lasts) *last {
+		l.request = req
+		return &l.decide
+	})
 	return proposal, err
+}
+
+// decide asks this process what to do.
+func (s *session) decide(ctx context.Context, req recovery.Request, stats *Statistics) (recovery.Proposal, error) {
+	if !s.info.Is(Recovery) {
+		return recovery.Proposal{}, fmt.Errorf("%w: it is no strategy", ErrNotOffered)
+	}
+	answer, err := pluginv1.NewRecoveryServiceClient(s.conn).Decide(ctx, decideToProto(req, stats))
+	if err != nil {
+		return recovery.Proposal{}, err
+	}
+	return proposalFromProto(answer)
 }
 
 // Execution is one action of a plugin's own that is to be performed.
@@ -123,6 +143,7 @@ func (i *Instance) call(ctx context.Context, what string, counted bool, ask func
 		}
 		return fail(cause, snapshot.LastHint)
 	}
+	defer s.calls.Done()
 	deadline, given := ctx.Deadline()
 	if !given {
 		deadline = time.Now().Add(i.opts.CallTimeout)
@@ -165,7 +186,10 @@ func (i *Instance) call(ctx context.Context, what string, counted bool, ask func
 	}
 	late := time.Since(deadline) > i.opts.Lateness // we slept ourselves
 	if counted && !late && int(s.missed.Add(1)) >= i.opts.CheckTimeouts {
-		s.condemn(verdict{reason: fmt.Sprintf("it did not answer %d calls in a row", i.opts.CheckTimeouts), recycled: true})
+		s.condemn(verdict{
+			reason: fmt.Sprintf("it did not answer %d calls in a row", i.opts.CheckTimeouts), recycled: true,
+			remedy: "find out what the plugin waits for; a check must return before its deadline",
+		})
 	}
 	return fail(cause, remedy)
 }

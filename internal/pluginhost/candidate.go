@@ -74,12 +74,9 @@ const manifestName = "plugin.json"
 // directory that cannot be used as a whole is an error, a *DirectoryError. An
 // empty directory is no error. Nothing is started.
 func Discover(dir string) (found []Candidate, skipped []Skipped, err error) {
-	root, err := filepath.Abs(dir)
-	if err == nil {
-		root, err = filepath.EvalSymlinks(root)
-	}
+	root, err := resolve(dir)
 	if err != nil {
-		return nil, nil, &DirectoryError{dir, pathCause(err), "create the directory, or name another one with --plugins DIR"}
+		return nil, nil, err
 	}
 	info, err := os.Stat(root)
 	if err != nil {
@@ -112,6 +109,34 @@ func Discover(dir string) (found []Candidate, skipped []Skipped, err error) {
 		found = append(found, c)
 	}
 	return found, skipped, nil
+}
+
+// resolve gives the absolute path of a plugin directory, links resolved.
+func resolve(dir string) (root string, err error) {
+	root, err = filepath.Abs(dir)
+	if err == nil {
+		root, err = filepath.EvalSymlinks(root)
+	}
+	if err != nil {
+		return "", &DirectoryError{dir, pathCause(err), "create the directory, or name another one with --plugins DIR"}
+	}
+	return root, nil
+}
+
+// lookUp looks again at the plugin of that name in the resolved plugin
+// directory. present is false when there is no entry of that name at all.
+func lookUp(root, name string) (c Candidate, refusal *distrust, present bool) {
+	entries := []string{name}
+	if executableSuffix != "" {
+		entries = append(entries, name+executableSuffix)
+	}
+	for _, entry := range entries {
+		if _, err := os.Lstat(filepath.Join(root, entry)); err == nil {
+			c, refusal = examine(root, entry)
+			return c, refusal, true
+		}
+	}
+	return Candidate{}, &distrust{"is not in the plugin directory any more", "put it back"}, false
 }
 
 // distrust is why something on disk is not run.

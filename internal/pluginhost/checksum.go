@@ -24,6 +24,20 @@ type pin struct {
 	last fileIdentity
 }
 
+// fileSum is the SHA-256 of a file in lower-case hexadecimal.
+func fileSum(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
 // errChanged: the file is not the one that was started first.
 var errChanged = errors.New("its file has changed since host started it")
 
@@ -71,7 +85,7 @@ func (p *pin) verify(c Candidate, want string) error {
 		return refuse(fmt.Errorf("its SHA-256 is %s, but %s is configured", sum, want),
 			"install the file that was meant, or correct sha256")
 	case p.sum != "" && sum != p.sum:
-		return refuse(errChanged, "release the plugin or restart host to run the new file")
+		return refuse(errChanged, "reload the plugin to run the new file: host plugins reload "+c.Name)
 	}
 	p.sum, p.last = sum, id
 	return nil

@@ -25,6 +25,8 @@ var (
 	ErrTooLarge = errors.New("the answer is too large")
 	// ErrNotOffered: the plugin has no such service.
 	ErrNotOffered = errors.New("the plugin does not offer this")
+	// ErrStopped: host does not run its plugins yet, or not any more.
+	ErrStopped = errors.New("host does not run its plugins now")
 	// ErrUnknownPlugin: no plugin has that name.
 	ErrUnknownPlugin = errors.New("no such plugin")
 )
@@ -63,7 +65,8 @@ type ExitError struct {
 	// Tail has the last lines of standard error, oldest first.
 	Tail []string
 
-	killed bool // by somebody else's SIGKILL
+	remedy string // for what host ended it for
+	killed bool   // by somebody else's SIGKILL
 	// recycled: host ended a process that still answered its health calls.
 	recycled bool
 }
@@ -81,6 +84,8 @@ func (e *ExitError) Is(target error) bool { return target == ErrExited }
 // Hint is one imperative sentence for the operator.
 func (e *ExitError) Hint() string {
 	switch {
+	case e.remedy != "":
+		return e.remedy
 	case e.Reason != "":
 		return "find out what the plugin waits for; a check must return before its deadline"
 	case e.killed:
@@ -113,9 +118,23 @@ func (e *quarantineError) Hint() string {
 
 func newExitError(plugin string, why verdict, exit child.Exit) *ExitError {
 	return &ExitError{
-		Plugin: plugin, Reason: why.reason, Exit: exit.String(), Tail: exit.Tail,
+		Plugin: plugin, Reason: why.reason, remedy: why.remedy, Exit: exit.String(), Tail: exit.Tail,
 		killed: why.reason == "" && exit.Signal == syscall.SIGKILL, recycled: why.recycled,
 	}
+}
+
+// oneLine is an error's text, fit for one line.
+func oneLine(err error) string {
+	return cleanText(strings.ReplaceAll(err.Error(), "\n", "; "), maxText)
+}
+
+// hintOf is the next step that an error carries, if any.
+func hintOf(err error) string {
+	var hinter interface{ Hint() string }
+	if errors.As(err, &hinter) {
+		return hinter.Hint()
+	}
+	return ""
 }
 
 // lastWords is the end of a sentence that quotes the last line of stderr that

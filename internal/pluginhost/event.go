@@ -35,6 +35,8 @@ type Event struct {
 	Wait time.Duration
 	// Restarts counts the processes started after the first.
 	Restarts int
+	// Reloads counts the processes that took over from another one.
+	Reloads int
 }
 
 // Snapshot is one plugin as it is at one moment. It is the caller's.
@@ -46,6 +48,15 @@ type Snapshot struct {
 	Info     Description
 	PID      int
 	Restarts int
+	// Reloads counts the processes that took over from another one.
+	Reloads int
+	// LastReload is when the latest reload ended; zero: there was none. If it
+	// failed ReloadError and ReloadHint say why, and what ran before went on.
+	LastReload              time.Time
+	ReloadError, ReloadHint string
+	// Memory is what the process and its descendants hold resident, in bytes, as
+	// last seen; 0: not known. MemoryLimit is what they may; 0: no limit.
+	Memory, MemoryLimit uint64
 	// StartedAt is when the present process began to run; zero: none runs.
 	StartedAt time.Time
 	// NextStart is when it is started again, in the state Backoff.

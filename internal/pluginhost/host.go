@@ -12,13 +12,23 @@ import (
 	"sync"
 )
 
-// Host finds the plugins of one directory and keeps them alive.
+// Host finds the plugins of one directory and keeps them alive. All methods may
+// be called from any goroutine.
 type Host struct {
-	opts      Options
-	instances []*Instance // sorted by name
-	skipped   []Skipped
-	started   chan struct{} // closed by the last instance whose first start ended
-	pending   sync.WaitGroup
+	opts    Options
+	root    string // of the plugin directory, links resolved
+	checks  *checkNames
+	started chan struct{} // closed by Run when the first start of every plugin ended
+	pending sync.WaitGroup
+	// turn is taken by whoever adds, replaces or removes plugins; it has one place.
+	turn chan struct{}
+
+	mu        sync.Mutex
+	instances []*Instance     // sorted by name
+	skipped   []Skipped       // sorted by name
+	running   context.Context // of Run; nil before it
+	stopped   bool            // Run waits for work and starts no more
+	work      sync.WaitGroup  // instances and reloads; grows only under mu while not stopped
 }
 
 // New finds the plugins and makes the folder for their sockets; it starts
@@ -35,28 +45,41 @@ func New(o Options) (*Host, error) {
 	if err := prepareRuntimeDir(o.RuntimeDir); err != nil {
 		return nil, err
 	}
-	h := &Host{opts: o, skipped: skipped, started: make(chan struct{})}
-	checks := &checkNames{owners: map[string]*Instance{}}
+	h := &Host{opts: o, started: make(chan struct{}), turn: make(chan struct{}, 1), checks: &checkNames{owners: map[string]*Instance{}}}
+	if h.root, err = resolve(o.Dir); err != nil {
+		return nil, err
+	}
+	found, h.skipped = h.judge(found, skipped)
+	for _, c := range found {
+		h.pending.Add(1)
+		h.instances = append(h.instances, newInstance(c, &h.opts, h.checks, h.pending.Done))
+	}
+	return h, nil
+}
+
+// judge lays the configuration over what was found: it leaves out what is
+// switched off, and tells of what is missing.
+func (h *Host) judge(found []Candidate, skipped []Skipped) ([]Candidate, []Skipped) {
 	known := map[string]bool{}
+	var use []Candidate
 	for _, c := range found {
 		known[c.Name] = true
-		if enabled := o.Settings[c.Name].Enabled; enabled != nil && !*enabled {
-			h.skipped = append(h.skipped, Skipped{c.Name, "is switched off in the configuration", "set plugins." + c.Name + ".enabled to true to use it"})
+		if enabled := h.opts.Settings[c.Name].Enabled; enabled != nil && !*enabled {
+			skipped = append(skipped, Skipped{c.Name, "is switched off in the configuration", "set plugins." + c.Name + ".enabled to true to use it"})
 			continue
 		}
-		h.pending.Add(1)
-		h.instances = append(h.instances, newInstance(len(h.instances), c, &h.opts, checks, h.pending.Done))
+		use = append(use, c)
 	}
 	for _, s := range skipped {
 		known[s.Name] = true
 	}
-	for name := range o.Settings {
+	for name := range h.opts.Settings {
 		if !known[name] {
-			h.skipped = append(h.skipped, Skipped{name, "is configured, but " + o.Dir + " holds no such plugin", "correct the name in the configuration, or install the plugin"})
+			skipped = append(skipped, Skipped{name, "is configured, but " + h.opts.Dir + " holds no such plugin", "correct the name in the configuration, or install the plugin"})
 		}
 	}
-	slices.SortFunc(h.skipped, func(a, b Skipped) int { return strings.Compare(a.Name, b.Name) })
-	return h, nil
+	slices.SortFunc(skipped, func(a, b Skipped) int { return strings.Compare(a.Name, b.Name) })
+	return use, skipped
 }
 
 // prepareRuntimeDir makes the folder and removes what an earlier host left.
@@ -90,20 +113,35 @@ func prepareRuntimeDir(dir string) error {
 // returns when no process is left, within StopTimeout and half a second. It is
 // called once. A plugin that does not start is no error: see Plugins.
 func (h *Host) Run(ctx context.Context) error {
-	for _, s := range h.skipped {
+	for _, s := range h.Skipped() {
 		h.opts.Log.Warn("plugin skipped", "plugin", s.Name, "reason", s.Reason, "hint", s.Remedy)
 	}
-	var running sync.WaitGroup
+	h.mu.Lock()
+	h.running = ctx
 	for _, i := range h.instances {
-		for _, w := range i.candidate.Warnings {
-			h.opts.Log.Warn("plugin may be exchanged by others", "plugin", i.name, "reason", w)
-		}
-		running.Go(func() { i.run(ctx) })
+		h.keepLocked(i)
 	}
+	h.work.Go(func() { h.follow(ctx) })
+	h.mu.Unlock()
 	h.pending.Wait()
 	close(h.started)
-	running.Wait()
+	<-ctx.Done()
+	h.mu.Lock()
+	h.stopped = true
+	h.mu.Unlock()
+	h.work.Wait()
 	return nil
+}
+
+// keepLocked runs an instance until Run ends or the instance is cancelled. The
+// lock is held, and Run has begun.
+func (h *Host) keepLocked(i *Instance) {
+	for _, w := range i.installed.candidate.Warnings {
+		h.opts.Log.Warn("plugin may be exchanged by others", "plugin", i.name, "reason", w)
+	}
+	ctx, cancel := context.WithCancel(h.running)
+	i.cancel = cancel
+	h.work.Go(func() { defer cancel(); i.run(ctx) })
 }
 
 // Started is closed once the first start of every plugin has succeeded or
@@ -112,22 +150,32 @@ func (h *Host) Started() <-chan struct{} { return h.started }
 
 // Plugins gives all plugins as they are now, sorted by name.
 func (h *Host) Plugins() []Snapshot {
-	all := make([]Snapshot, len(h.instances))
-	for n, i := range h.instances {
-		all[n] = i.Snapshot()
+	all := []Snapshot{}
+	for _, i := range h.all() {
+		all = append(all, i.Snapshot())
 	}
 	return all
 }
 
+func (h *Host) all() []*Instance {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.instances)
+}
+
 // Skipped gives the entries of the directory that are not started, and the
 // configured plugins that do not exist, sorted by name.
-func (h *Host) Skipped() []Skipped { return slices.Clone(h.skipped) }
+func (h *Host) Skipped() []Skipped {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.skipped)
+}
 
 // Instance gives the plugin of that name; the error is an ErrUnknownPlugin that
 // names those there are.
 func (h *Host) Instance(name string) (*Instance, error) {
 	var names []string
-	for _, i := range h.instances {
+	for _, i := range h.all() {
 		if i.name == name {
 			return i, nil
 		}
@@ -140,7 +188,7 @@ func (h *Host) Instance(name string) (*Instance, error) {
 // name; running or not. One that has never started has not said anything.
 func (h *Host) OfKind(k Kind) []*Instance {
 	var of []*Instance
-	for _, i := range h.instances {
+	for _, i := range h.all() {
 		if i.Snapshot().Info.Is(k) {
 			of = append(of, i)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,42 +15,53 @@ import (
 // Instance is one plugin with its process, which comes and goes. All exported
 // methods may be called from any goroutine at any time.
 type Instance struct {
-	name      string
-	order     int // among the plugins of the host; the lower one wins a name
-	candidate Candidate
-	opts      *Options
-	layers    configLayers
-	wantSum   string
-	log       hclog.Logger
-	checks    *checkNames
+	name   string
+	opts   *Options
+	layers configLayers // without those of plugin.json, which come with the file
+	log    hclog.Logger
+	checks *checkNames
 
 	// Owned by run.
-	pin      pin
-	restarts restarts
+	installed *installed // what is started again when the process ends
+	restarts  restarts
+	retiring  sync.WaitGroup // processes that were replaced and finish their calls
 
-	released chan struct{} // holds one; sent by Release, received by run; a second one is dropped
-	settled  sync.Once     // the first start has succeeded or failed
-	first    func()        // called once by settled
+	released  chan struct{} // holds one; sent by Release, received by run; a second one is dropped
+	handovers chan handover // from reload, received by run; a sender gives up when run has ended
+	ended     chan struct{} // closed when run returns
+	cancel    func()        // ends run; set by whoever starts it
+	settled   sync.Once     // the first start has succeeded or failed
+	first     func()        // called once by settled
 
-	mu       sync.Mutex
-	snapshot Snapshot
-	session  *session // nil unless Running
-	evicted  string   // why its check's name was taken away; read by run
+	mu        sync.Mutex
+	snapshot  Snapshot
+	session   *session  // nil unless Running
+	evicted   string    // why its check's name was taken away; read by run
+	lasts     lasts     // what it was asked last
+	tried     installed // what the latest start was made from
+	triedLook look      // and how its files looked just before it
+	byHand    bool      // refused because its file was exchanged: only a person releases it
 }
 
-func newInstance(order int, c Candidate, o *Options, checks *checkNames, first func()) *Instance {
+func newInstance(c Candidate, o *Options, checks *checkNames, first func()) *Instance {
 	settings := o.Settings[c.Name]
-	i := &Instance{
-		name: c.Name, order: order, candidate: c, opts: o, checks: checks, first: first,
-		log: o.Log.With("plugin", c.Name), wantSum: c.SHA256,
-		layers:   configLayers{manifest: c.Config, thresholds: o.Thresholds, strategy: o.StrategyConfig, settings: settings.Config},
+	return &Instance{
+		name: c.Name, installed: &installed{candidate: c}, opts: o, checks: checks, first: first,
+		log:      o.Log.With("plugin", c.Name),
+		layers:   configLayers{thresholds: o.Thresholds, strategy: o.StrategyConfig, settings: settings.Config},
 		restarts: restarts{policy: o.Restart}, released: make(chan struct{}, 1),
-		snapshot: Snapshot{Name: c.Name, Path: c.Path, Description: c.Description, State: Stopped, Warnings: c.Warnings},
+		handovers: make(chan handover), ended: make(chan struct{}), cancel: func() {},
+		snapshot: Snapshot{Name: c.Name, Path: c.Path, Description: c.Description, State: Stopped, Warnings: c.Warnings, MemoryLimit: o.memoryLimit(c.Name)},
 	}
-	if settings.SHA256 != "" {
-		i.wantSum = settings.SHA256
+}
+
+// wantSum is the SHA-256 that the file must have: the configured one wins over
+// that of plugin.json. Empty: any.
+func (i *Instance) wantSum(c Candidate) string {
+	if sum := i.opts.Settings[i.name].SHA256; sum != "" {
+		return sum
 	}
-	return i
+	return c.SHA256
 }
 
 // Name of the plugin: that of its folder or file.
@@ -83,11 +93,13 @@ func (i *Instance) CheckName() string {
 	return i.snapshot.Info.CheckName
 }
 
-// current gives the running process, or nil and why there is none.
+// current gives the running process, or nil and why there is none. Whoever gets
+// a process calls calls.Done when the call has ended.
 func (i *Instance) current() (*session, Snapshot) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.session != nil {
+		i.session.calls.Add(1)
 		return i.session, Snapshot{}
 	}
 	return nil, i.copyLocked()
@@ -109,26 +121,41 @@ func (i *Instance) Release() {
 }
 
 // run keeps the plugin alive until ctx ends and returns once nothing is left of
-// its process.
+// its processes.
 func (i *Instance) run(ctx context.Context) {
+	defer close(i.ended)
 	defer i.change(Stopped, Event{})
+	defer i.retiring.Wait()
+	var s *session // one that was handed over while none ran
 	for ctx.Err() == nil {
-		i.change(Starting, Event{})
+		var err error
 		began := time.Now()
-		s, err := i.launch(ctx)
+		if s == nil {
+			i.change(Starting, Event{})
+			s, err = i.launch(ctx, i.installed)
+			if err == nil {
+				err = i.claim(s)
+			}
+		}
 		if err == nil {
-			began, err = s.ready, i.serve(ctx, s)
+			s, err = i.serve(ctx, s)
+			began = s.ready
 		}
 		if ctx.Err() != nil {
 			return // asked to stop: our own context decides that, not err
 		}
-		i.recover(ctx, began, err)
+		s = i.recover(ctx, began, err)
+	}
+	if s != nil { // handed over at the last moment
+		i.detach(Stopped, nil)
+		s.shutdown(i.opts.StopTimeout, "host is stopping")
 	}
 }
 
 // recover waits for the time of the next start: after a pause, or when the
-// plugin is released, or not before ctx ends.
-func (i *Instance) recover(ctx context.Context, began time.Time, err error) {
+// plugin is released, or not before ctx ends. It returns a process that was
+// handed over meanwhile, which needs no start.
+func (i *Instance) recover(ctx context.Context, began time.Time, err error) *session {
 	var launch *LaunchError
 	var exit *ExitError
 	state, pause := Backoff, time.Duration(0)
@@ -161,48 +188,95 @@ func (i *Instance) recover(ctx context.Context, began time.Time, err error) {
 	case <-due:
 	case <-i.released:
 		i.restarts.forgive()
-		i.pin = pin{}
+		i.installed = i.installed.anew()
+	case h := <-i.handovers:
+		i.restarts.forgive()
+		i.take(h)
+		return h.session
+	}
+	return nil
+}
+
+// take makes the process that was handed over the one that is asked.
+func (i *Instance) take(h handover) {
+	i.installed = h.session.from
+	h.session.ready = time.Now()
+	i.mu.Lock()
+	i.snapshot.Reloads++
+	i.mu.Unlock()
+	i.attach(h.session)
+	close(h.taken)
+}
+
+// serve watches a process, and those that take over from it, until one ends,
+// which is the error, or until ctx ends; then it ends the process within
+// StopTimeout. It returns the last process.
+func (i *Instance) serve(ctx context.Context, s *session) (*session, error) {
+	if s.ready.IsZero() { // else it was attached when it was handed over
+		s.ready = time.Now()
+		i.attach(s)
+	}
+	for {
+		next, err := i.tend(ctx, s)
+		if next == nil {
+			return s, err
+		}
+		former := s
+		s = next
+		i.retiring.Go(func() { i.retire(ctx, former) })
 	}
 }
 
-// serve watches a process until it ends, which is the error, or until ctx ends;
-// then it ends the process within StopTimeout.
-func (i *Instance) serve(ctx context.Context, s *session) error {
-	s.ready = time.Now()
-	i.attach(s)
+// tend watches one process until it ends, ctx ends, or another one takes over,
+// which it returns.
+func (i *Instance) tend(ctx context.Context, s *session) (next *session, err error) {
 	var watching sync.WaitGroup
-	if s.info.Is(Checker) && s.info.Can(watchCapability) && i.opts.OnWatch != nil {
-		watching.Go(func() { i.watch(ctx, s) })
-	}
+	streaming, stopStream := context.WithCancel(ctx)
 	defer watching.Wait()
-
+	defer stopStream()
+	if s.info.Is(Checker) && s.info.Can(watchCapability) && i.opts.OnWatch != nil {
+		watching.Go(func() { i.watch(streaming, s) })
+	}
 	var health healthCount
-	next := i.opts.HealthInterval
-	timer := time.NewTimer(next)
+	pause := i.opts.HealthInterval
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
+	memory := time.NewTicker(i.opts.MemoryInterval)
+	defer memory.Stop()
+	var weight weighing
 	for {
-		due := time.Now().Add(next)
+		due := time.Now().Add(pause)
 		select {
 		case <-ctx.Done():
 			i.detach(Stopped, nil)
-			s.shutdown(i.opts.StopTimeout)
-			return nil
+			s.shutdown(i.opts.StopTimeout, "host is stopping")
+			return nil, nil
 		case <-s.ctx.Done():
 			err := context.Cause(s.ctx)
 			i.detach(Backoff, err)
 			s.close()
-			return err
+			return nil, err
+		case h := <-i.handovers:
+			i.take(h)
+			return h.session, nil
+		case <-memory.C:
+			i.weigh(s, &weight)
+			pause = time.Until(due) // the timer still runs
+			continue
 		case <-timer.C:
 		}
-		next = i.opts.HealthInterval
+		pause = i.opts.HealthInterval
 		if err := i.ping(ctx, s, due, &health); err != nil {
-			next = i.opts.HealthTimeout / 2
+			pause = i.opts.HealthTimeout / 2
 			i.log.Warn("plugin missed a health call", "missed", health.missed, "error", err)
 			if health.missed >= i.opts.HealthMisses {
-				s.condemn(verdict{reason: fmt.Sprintf("it missed %d health calls in a row: %v", health.missed, err)})
+				s.condemn(verdict{
+					reason: fmt.Sprintf("it missed %d health calls in a row: %v", health.missed, err),
+					remedy: "find out what the plugin waits for; its process must answer the health service at any time",
+				})
 			}
 		}
-		timer.Reset(next)
+		timer.Reset(pause)
 	}
 }
 
@@ -239,6 +313,8 @@ func (i *Instance) ping(ctx context.Context, s *session, due time.Time, count *h
 func (i *Instance) attach(s *session) {
 	i.mu.Lock()
 	i.session = s
+	c := s.from.candidate
+	i.snapshot.Path, i.snapshot.Description, i.snapshot.Warnings = c.Path, c.Description, c.Warnings
 	i.snapshot.Info = s.info
 	i.snapshot.PID = s.run.process().PID()
 	i.snapshot.StartedAt = s.ready
@@ -256,7 +332,7 @@ func (i *Instance) detach(state State, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.session = nil
-	i.snapshot.State, i.snapshot.PID, i.snapshot.StartedAt = state, 0, time.Time{}
+	i.snapshot.State, i.snapshot.PID, i.snapshot.StartedAt, i.snapshot.Memory = state, 0, time.Time{}, 0
 	if err != nil {
 		i.blameLocked(err)
 	}
@@ -264,13 +340,8 @@ func (i *Instance) detach(state State, err error) {
 
 // blameLocked books err as the latest failure. The lock is held.
 func (i *Instance) blameLocked(err error) {
-	oneLine := strings.ReplaceAll(err.Error(), "\n", "; ")
-	i.snapshot.LastError, i.snapshot.LastHint, i.snapshot.LastErrorAt = cleanText(oneLine, maxText), "", time.Now()
+	i.snapshot.LastError, i.snapshot.LastHint, i.snapshot.LastErrorAt = oneLine(err), hintOf(err), time.Now()
 	i.snapshot.StderrTail = nil
-	var hinter interface{ Hint() string }
-	if errors.As(err, &hinter) {
-		i.snapshot.LastHint = hinter.Hint()
-	}
 	var exit *ExitError
 	var launch *LaunchError
 	if errors.As(err, &exit) {
@@ -287,6 +358,7 @@ func (i *Instance) fell(state State, err error, pause time.Duration) {
 	}
 	i.mu.Lock()
 	i.blameLocked(err)
+	i.byHand = errors.Is(err, errChanged)
 	if state == Backoff {
 		i.snapshot.NextStart = time.Now().Add(pause)
 	}
@@ -309,7 +381,7 @@ func (i *Instance) change(state State, e Event) {
 		i.snapshot.NextStart = time.Time{}
 	}
 	i.snapshot.State = state
-	e.Time, e.Plugin, e.State, e.Restarts = time.Now(), i.name, state, i.snapshot.Restarts
+	e.Time, e.Plugin, e.State, e.Restarts, e.Reloads = time.Now(), i.name, state, i.snapshot.Restarts, i.snapshot.Reloads
 	i.mu.Unlock()
 	if i.opts.Events != nil {
 		i.opts.Events(e)
@@ -345,13 +417,24 @@ type checkNames struct {
 	owners map[string]*Instance
 }
 
+// release gives back what i has.
+func (c *checkNames) release(i *Instance) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, owner := range c.owners {
+		if owner == i {
+			delete(c.owners, name)
+		}
+	}
+}
+
 // claim gives the name to i, taking it from a later plugin if need be. It
 // returns the earlier plugin that has it, and nil when i has got it.
 func (c *checkNames) claim(name string, i *Instance) (owner *Instance) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	owner = c.owners[name]
-	if owner != nil && owner.order < i.order {
+	if owner != nil && owner.name < i.name {
 		return owner
 	}
 	for other, o := range c.owners {

@@ -17,9 +17,16 @@ import (
 // launch starts the plugin once and takes it to the point where it can be
 // asked: file checked, process started, handshake, health, Describe, Validate,
 // Configure. It blocks for at most StartTimeout. After an error nothing is left
-// of the process; the error is a *LaunchError, or ctx ended.
-func (i *Instance) launch(ctx context.Context) (*session, error) {
-	if err := i.pin.verify(i.candidate, i.wantSum); err != nil {
+// of the process; the error is a *LaunchError, or ctx ended. Another process of
+// the plugin may be running all the while.
+func (i *Instance) launch(ctx context.Context, from *installed) (*session, error) {
+	c := from.candidate
+	seen := lookAt(c)
+	err := from.pin.verify(c, i.wantSum(c))
+	i.mu.Lock()
+	i.tried, i.triedLook = *from, seen
+	i.mu.Unlock()
+	if err != nil {
 		return nil, err
 	}
 	starting, cancel := context.WithTimeout(ctx, i.opts.StartTimeout)
@@ -27,13 +34,14 @@ func (i *Instance) launch(ctx context.Context) (*session, error) {
 	s, err := open(starting, sessionSpec{
 		plugin: i.name, runtimeDir: i.opts.RuntimeDir, log: i.log, timeout: i.opts.StartTimeout,
 		spec: child.Spec{
-			Name: i.name, Path: i.candidate.Path, Args: i.candidate.Args, Dir: i.candidate.Folder,
+			Name: i.name, Path: c.Path, Args: c.Args, Dir: c.Folder,
 			Env: cleanEnviron(i.opts.Environ, i.opts.Marker),
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.from = from
 	if err := i.introduce(starting, s); err != nil {
 		select { // a process that is dying by itself gets the time to say how
 		case <-s.ctx.Done():
@@ -68,7 +76,9 @@ func (i *Instance) introduce(ctx context.Context, s *session) error {
 	if err != nil {
 		return refuse(err, "correct config_schema in the plugin's Describe")
 	}
-	config := i.layers.merge(schema, info)
+	layers := i.layers
+	layers.manifest = s.from.candidate.Config
+	config := layers.merge(schema, info)
 	where := "correct plugins." + i.name + ".config in the configuration, or the plugin's " + manifestName
 	if schema == nil && len(config) > 0 {
 		return refuse(fmt.Errorf("it takes no configuration, but has %s", keysOf(config)), where)
@@ -88,14 +98,26 @@ func (i *Instance) introduce(ctx context.Context, s *session) error {
 	if err != nil {
 		return refuse(err, where)
 	}
-	if info.Is(Checker) {
-		if owner := i.checks.claim(info.CheckName, i); owner != nil {
-			return refuse(fmt.Errorf("its check %q is already made by plugin %q", info.CheckName, owner.name),
-				"remove one of the two plugins, or give it another check_name")
-		}
-	}
 	s.info, s.loads = info, info.loads()
 	return nil
+}
+
+// claim takes the name of its check for a process that is ready. Without it the
+// process is ended, and the error is a *LaunchError.
+func (i *Instance) claim(s *session) error {
+	if !s.info.Is(Checker) {
+		i.checks.release(i)
+		return nil
+	}
+	owner := i.checks.claim(s.info.CheckName, i)
+	if owner == nil {
+		return nil
+	}
+	s.shutdown(i.opts.StopTimeout, "its check has another plugin")
+	return &LaunchError{
+		Plugin: i.name, Err: fmt.Errorf("its check %q is already made by plugin %q", s.info.CheckName, owner.name),
+		Remedy: "remove one of the two plugins, or give it another check_name",
+	}
 }
 
 // configure validates and, without a mistake, applies a configuration.

@@ -19,6 +19,10 @@ type Settings struct {
 	// SHA256 in hexadecimal pins the plugin's file. It wins over plugin.json,
 	// which whoever exchanges the file could exchange too. Empty: not pinned.
 	SHA256 string
+	// Required: the plugin is not removed when its files go while it runs.
+	Required bool
+	// MemoryLimit in bytes wins over that of the Options; 0: that one.
+	MemoryLimit uint64
 }
 
 // Options of a Host. Dir, RuntimeDir and Log are required; start from
@@ -64,8 +68,16 @@ type Options struct {
 	HealthInterval, HealthTimeout time.Duration
 	// HealthMisses in a row have the process replaced.
 	HealthMisses int
-	// CheckTimeouts in a row have the process replaced.
+	// CheckTimeouts is how many calls in a row without an answer have the process
+	// replaced.
 	CheckTimeouts int
+	// MemoryLimit is how many bytes a plugin's process and its descendants may
+	// hold resident; more than that at MemoryLooks looks in a row, MemoryInterval
+	// apart, has the process replaced. 0: no limit. Where the platform does not
+	// tell, nothing is replaced.
+	MemoryLimit    uint64
+	MemoryLooks    int
+	MemoryInterval time.Duration
 	// CallTimeout is the deadline of a call whose context has none.
 	CallTimeout time.Duration
 	// StopTimeout is how long a plugin may take to end when asked; then its
@@ -76,6 +88,13 @@ type Options struct {
 	Lateness time.Duration
 	// Restart says when a plugin that exited is started again.
 	Restart RestartPolicy
+	// Follow has the plugin directory watched: what is put there is started, what
+	// is exchanged is reloaded, and what goes is stopped, as Rescan does. Without
+	// it a changed file only releases a plugin that is quarantined or refused.
+	Follow bool
+	// LookInterval is the pause between two looks at the plugin directory. A
+	// change counts once two looks saw the same.
+	LookInterval time.Duration
 	// WatchPause is the first pause before an ended watch stream is opened
 	// again; it doubles up to a minute.
 	WatchPause time.Duration
@@ -90,12 +109,24 @@ func DefaultOptions() Options {
 		HealthTimeout:  2 * time.Second,
 		HealthMisses:   2,
 		CheckTimeouts:  2,
+		MemoryLimit:    256 << 20,
+		MemoryLooks:    3,
+		MemoryInterval: 2 * time.Second,
+		LookInterval:   2 * time.Second,
 		CallTimeout:    10 * time.Second,
 		StopTimeout:    2 * time.Second,
 		Lateness:       250 * time.Millisecond,
 		Restart:        DefaultRestartPolicy(),
 		WatchPause:     time.Second,
 	}
+}
+
+// memoryLimit of the plugin of that name, in bytes; 0: none.
+func (o *Options) memoryLimit(name string) uint64 {
+	if limit := o.Settings[name].MemoryLimit; limit > 0 {
+		return limit
+	}
+	return o.MemoryLimit
 }
 
 // maxRuntimeDir leaves room for /plugin-dir1234567890/plugin1234567890 in the
@@ -125,6 +156,7 @@ func (o *Options) validate() error {
 		{"CallTimeout", o.CallTimeout}, {"StopTimeout", o.StopTimeout}, {"Lateness", o.Lateness},
 		{"Restart.Healthy", o.Restart.Healthy}, {"Restart.First", o.Restart.First}, {"Restart.Longest", o.Restart.Longest},
 		{"Restart.Window", o.Restart.Window}, {"WatchPause", o.WatchPause},
+		{"MemoryInterval", o.MemoryInterval}, {"LookInterval", o.LookInterval},
 	} {
 		if d.value <= 0 {
 			errs = append(errs, fmt.Errorf("Options.%s is %v: it must be above zero; start from DefaultOptions", d.name, d.value))
@@ -133,7 +165,7 @@ func (o *Options) validate() error {
 	for _, n := range []struct {
 		name  string
 		value int
-	}{{"HealthMisses", o.HealthMisses}, {"CheckTimeouts", o.CheckTimeouts}, {"Restart.Crashes", o.Restart.Crashes}} {
+	}{{"HealthMisses", o.HealthMisses}, {"CheckTimeouts", o.CheckTimeouts}, {"MemoryLooks", o.MemoryLooks}, {"Restart.Crashes", o.Restart.Crashes}} {
 		if n.value < 1 {
 			errs = append(errs, fmt.Errorf("Options.%s is %d: it must be at least 1; start from DefaultOptions", n.name, n.value))
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -47,6 +48,10 @@ type session struct {
 	info   Description
 	loads  map[string]bool // metrics that are described as load
 	missed atomic.Int32    // checks in a row without an answer
+	from   *installed      // what was started
+	// calls are under way. One begins, under the lock of the Instance, only while
+	// this is the process that is asked; so none begins once another took over.
+	calls sync.WaitGroup
 
 	// ctx ends with the process; its cause is an *ExitError. Every call is tied to it.
 	ctx  context.Context
@@ -179,6 +184,8 @@ func (s *session) await(proc *child.Process) {
 // verdict is why host ended a process.
 type verdict struct {
 	reason string
+	// remedy is one imperative sentence for the operator.
+	remedy string
 	// recycled: the process answers its health calls, only its work hangs.
 	recycled bool
 }
@@ -296,10 +303,11 @@ func (s *session) health(ctx context.Context) error {
 	return nil
 }
 
-// shutdown asks the plugin to end and ends it within timeout, then tidies up.
-func (s *session) shutdown(timeout time.Duration) {
+// shutdown asks the plugin to end, for the given reason, and ends it within
+// timeout, then tidies up.
+func (s *session) shutdown(timeout time.Duration, reason string) {
 	select {
-	case s.condemned <- verdict{reason: "host is stopping"}:
+	case s.condemned <- verdict{reason: reason}:
 	default: // condemned already
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)

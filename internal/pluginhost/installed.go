@@ -1,0 +1,55 @@
+package pluginhost
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+)
+
+// installed is a plugin as it lies on disk, with what is known of its file
+// since the first start.
+type installed struct {
+	candidate Candidate
+	pin       pin
+}
+
+// anew looks at the disk again and forgets the pin. When the plugin is not there
+// any more, or may not be run, the next start says so.
+func (f *installed) anew() *installed {
+	if c, refusal, _ := lookUp(f.candidate.root, f.candidate.Name); refusal == nil {
+		return &installed{candidate: c}
+	}
+	return &installed{candidate: f.candidate}
+}
+
+// runs says whether c is what was started, as far as its content goes.
+func (f *installed) runs(c Candidate) bool {
+	was := f.candidate
+	if was.Path != c.Path || was.file != c.file || was.SHA256 != c.SHA256 || was.Description != c.Description ||
+		!reflect.DeepEqual(was.Args, c.Args) || !reflect.DeepEqual(was.Config, c.Config) {
+		return false
+	}
+	if c.file == "" {
+		return true
+	}
+	sum, err := fileSum(c.file)
+	return err == nil && sum == f.pin.sum
+}
+
+// look is what can be seen of a plugin without reading its file.
+type look struct {
+	path           string
+	file, manifest fileIdentity
+}
+
+// lookAt sees what is at the candidate's paths now; what is missing has no identity.
+func lookAt(c Candidate) look {
+	l := look{path: c.Path}
+	if info, err := os.Stat(c.file); err == nil {
+		l.file = identity(info)
+	}
+	if info, err := os.Stat(filepath.Join(c.Folder, manifestName)); err == nil && c.Folder != c.root {
+		l.manifest = identity(info)
+	}
+	return l
+}
