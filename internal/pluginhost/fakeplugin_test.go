@@ -3,6 +3,7 @@
 package pluginhost
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,6 +56,12 @@ func (p *fakePlugin) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
 func (p *fakePlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn) (any, error) {
 	return nil, errors.New("a plugin is no client")
 }
+
+// hoard is what a growing plugin keeps.
+var hoard []byte
+
+// rawStdout is descriptor 1; go-plugin puts a pipe of its own into os.Stdout.
+var rawStdout = os.Stdout
 
 // rawStderr is descriptor 2; go-plugin puts a pipe of its own into os.Stderr.
 var rawStderr = os.Stderr
@@ -154,6 +161,10 @@ func (p *fakePlugin) Describe(context.Context, *pluginv1.DescribeRequest) (*plug
 		d.ConfigSchema = ""
 	case "same-check", "slow-start":
 		d.CheckName = "shared"
+	case "v2", "cannot-look":
+		d.Version = "2.0.0"
+	case "other-check":
+		d.CheckName = "other"
 	case "watch":
 		d.Capabilities = []string{"watch", "fly"}
 	case "strategy":
@@ -199,7 +210,42 @@ func (p *fakePlugin) Check(ctx context.Context, r *pluginv1.CheckRequest) (*plug
 		Metrics:  []*pluginv1.Metric{{Name: "clients", Value: &pluginv1.Metric_Number{Number: 3}, Status: pluginv1.Status_STATUS_HEALTHY}},
 		Counters: map[string]float64{"looks": 1},
 	}
+	if p.mode == "cannot-look" {
+		return nil, status.Error(codes.FailedPrecondition, "no glasses")
+	}
+	if path, is := strings.CutPrefix(r.GetCheckId(), "until "); is {
+		for { // the test makes the file
+			if _, err := os.Stat(path); err == nil {
+				return good, nil
+			}
+			<-time.After(time.Millisecond)
+		}
+	}
 	switch r.GetCheckId() {
+	case "grow":
+		hoard = bytes.Repeat([]byte{1}, 200<<20)
+	case "grow-below":
+		child := exec.Command(os.Args[0], "be-large")
+		child.Stderr = os.Stderr
+		out, err := child.StdoutPipe()
+		if err == nil {
+			err = child.Start()
+		}
+		if err != nil {
+			return nil, err
+		}
+		_, err = out.Read(make([]byte, 1)) // it is large now
+		return good, err
+	case "panic-aside":
+		go func() { panic("aside") }()
+		select {}
+	case "long-print":
+		if _, err := rawStdout.Write(bytes.Repeat([]byte{'z'}, 1<<20)); err != nil {
+			return nil, err
+		}
+	case "read":
+		n, err := os.Stdin.Read(make([]byte, 1)) // waits for host's end
+		return nil, status.Errorf(codes.Internal, "read %d: %v", n, err)
 	case "panic":
 		panic("division by zero")
 	case "exit":

@@ -62,7 +62,9 @@ func (i *Instance) replace(ctx context.Context, c Candidate) error {
 	if err == nil {
 		err = i.handOver(ctx, s)
 	}
-	i.reloaded(err)
+	if err != nil {
+		i.kept(err)
+	}
 	return err
 }
 
@@ -147,15 +149,10 @@ func (i *Instance) retire(ctx context.Context, s *session) {
 	<-idle
 }
 
-// reloaded books how a reload went.
-func (i *Instance) reloaded(err error) {
+// kept books why a reload failed: what was before goes on.
+func (i *Instance) kept(err error) {
 	i.mu.Lock()
-	i.snapshot.LastReload, i.snapshot.ReloadError, i.snapshot.ReloadHint = time.Now(), "", ""
-	if err != nil {
-		i.snapshot.ReloadError, i.snapshot.ReloadHint = oneLine(err), hintOf(err)
-	}
+	i.snapshot.LastReload, i.snapshot.ReloadError, i.snapshot.ReloadHint = time.Now(), oneLine(err), hintOf(err)
 	i.mu.Unlock()
-	if err != nil {
-		i.log.Warn("plugin was not reloaded, what ran before goes on", "error", oneLine(err), "hint", hintOf(err))
-	}
+	i.log.Warn("plugin was not reloaded, what was before goes on", "error", oneLine(err), "hint", hintOf(err))
 }

@@ -23,14 +23,24 @@ const patience = 30 * time.Second
 // keys of its plugin.json.
 func install(t testing.TB, dir, name, mode string, extra map[string]any) string {
 	t.Helper()
-	folder := filepath.Join(dir, name)
+	folder := filepath.Join(dir, "."+name) // hidden until it is complete
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	exe := filepath.Join(folder, name)
-	if err := os.Link(testBinary(t), exe); err != nil {
+	if err := os.Link(testBinary(t), filepath.Join(folder, name)); err != nil {
 		t.Fatal(err)
 	}
+	describe(t, folder, name, mode, extra)
+	if err := os.Rename(folder, filepath.Join(dir, name)); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, name, name)
+}
+
+// describe writes the plugin.json that makes the test binary a plugin of that
+// mode, in the place of another one.
+func describe(t testing.TB, folder, name, mode string, extra map[string]any) {
+	t.Helper()
 	m := map[string]any{"command": "./" + name, "args": []string{"be-plugin=" + mode}}
 	for k, v := range extra {
 		m[k] = v
@@ -39,10 +49,12 @@ func install(t testing.TB, dir, name, mode string, extra map[string]any) string 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, manifestName), text, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, ".new"), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return exe
+	if err := os.Rename(filepath.Join(folder, ".new"), filepath.Join(folder, manifestName)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 var binaryCopy = sync.OnceValues(func() (string, error) {
@@ -176,6 +188,17 @@ func (b *bench) until(name, what string, want func(Snapshot) bool) Snapshot {
 		case <-timeout:
 			b.t.Fatalf("plugin %s is not %s: %+v", name, what, s)
 		}
+	}
+}
+
+// eventually waits for what no event tells of.
+func eventually(t testing.TB, what string, yes func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !yes(); {
+		if time.Now().After(end) {
+			t.Fatalf("%s does not happen", what)
+		}
+		<-time.After(time.Millisecond)
 	}
 }
 

@@ -50,6 +50,7 @@ func newInstance(c Candidate, o *Options, checks *checkNames, first func()) *Ins
 		log:      o.Log.With("plugin", c.Name),
 		layers:   configLayers{thresholds: o.Thresholds, strategy: o.StrategyConfig, settings: settings.Config},
 		restarts: restarts{policy: o.Restart}, released: make(chan struct{}, 1),
+		tried: installed{candidate: c}, triedLook: lookAt(c),
 		handovers: make(chan handover), ended: make(chan struct{}), cancel: func() {},
 		snapshot: Snapshot{Name: c.Name, Path: c.Path, Description: c.Description, State: Stopped, Warnings: c.Warnings, MemoryLimit: o.memoryLimit(c.Name)},
 	}
@@ -203,6 +204,7 @@ func (i *Instance) take(h handover) {
 	h.session.ready = time.Now()
 	i.mu.Lock()
 	i.snapshot.Reloads++
+	i.snapshot.LastReload, i.snapshot.ReloadError, i.snapshot.ReloadHint = time.Now(), "", ""
 	i.mu.Unlock()
 	i.attach(h.session)
 	close(h.taken)

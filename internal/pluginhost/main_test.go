@@ -3,6 +3,8 @@
 package pluginhost
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -17,6 +19,11 @@ func TestMain(m *testing.M) {
 		if mode, ok := strings.CutPrefix(os.Args[1], "be-plugin="); ok {
 			bePlugin(mode)
 			return
+		}
+		if os.Args[1] == "be-large" {
+			hoard = bytes.Repeat([]byte{1}, 200<<20)
+			fmt.Print("large")
+			select {}
 		}
 		if dirs, ok := strings.CutPrefix(os.Args[1], "be-host="); ok {
 			beHost(dirs)

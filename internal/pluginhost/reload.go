@@ -144,25 +144,26 @@ func (h *Host) follows(ctx context.Context, found []Candidate, skipped []Skipped
 			})
 		}
 	}
+	present := h.all()
 	for _, c := range found {
 		candidates[c.Name] = c
 		if i, _ := h.Instance(c.Name); i == nil {
 			begin(c.Name, func() Change { return h.install(ctx, c) })
 		}
 	}
-	for _, i := range h.all() {
+	for _, i := range present {
 		c, is := candidates[i.name]
 		refused, there := refusals[i.name]
-		_, _, present := lookUp(h.root, i.name)
+		_, _, exists := lookUp(h.root, i.name)
 		switch {
-		case is && i.hasTried().runs(c):
+		case is && i.present().runs(c):
 			begin(i.name, func() Change {
 				s := i.Snapshot()
 				return Change{Plugin: i.name, Outcome: Unchanged, Before: s, After: s}
 			})
 		case is:
 			begin(i.name, func() Change { return h.exchange(ctx, i, c, nil) })
-		case present && there:
+		case exists && there:
 			begin(i.name, func() Change { return h.exchange(ctx, i, c, &distrust{refused.Reason, refused.Remedy}) })
 		default:
 			begin(i.name, func() Change {
@@ -201,7 +202,7 @@ func (h *Host) remove(i *Instance, why *distrust) Change {
 	out := Change{Plugin: i.name, Outcome: Removed, Before: i.Snapshot()}
 	if h.opts.Settings[i.name].Required {
 		err := &LaunchError{Plugin: i.name, Err: errors.New(why.reason), Remedy: why.remedy}
-		i.reloaded(err)
+		i.kept(err)
 		out.Outcome, out.Err, out.After = Kept, err, i.Snapshot()
 		return out
 	}
@@ -220,7 +221,7 @@ func (h *Host) exchange(ctx context.Context, i *Instance, c Candidate, refusal *
 	out := Change{Plugin: i.name, Outcome: Reloaded, Before: i.Snapshot()}
 	if refusal != nil {
 		out.Err = &LaunchError{Plugin: i.name, Err: errors.New(refusal.reason), Remedy: refusal.remedy}
-		i.reloaded(out.Err)
+		i.kept(out.Err)
 	} else {
 		out.Err = i.replace(ctx, c)
 	}
@@ -249,10 +250,13 @@ func (h *Host) setSkipped(skipped []Skipped) {
 	})
 }
 
-// hasTried is what the latest start was made from.
-func (i *Instance) hasTried() *installed {
+// present is what runs now or, when nothing runs, what was started last.
+func (i *Instance) present() *installed {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	tried := i.tried
-	return &tried
+	p := i.tried
+	if i.session != nil {
+		p = *i.session.from
+	}
+	return &p
 }
