@@ -11,7 +11,8 @@ const module = "github.com/upkeephub/upkeep/"
 // rooms are the packages of the house and what each of them may import of ours.
 var rooms = map[string][]string{
 	"core/health":         {},
-	"core/problem":        {},
+	"core/problem":        {"core/spelling"},
+	"core/spelling":       {},
 	"core/recovery":       {"core/health"},
 	"core/monitor":        {"core/health", "core/recovery"},
 	"sdk":                 {"proto/"},

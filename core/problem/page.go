@@ -2,8 +2,9 @@ package problem
 
 import (
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/upkeephub/upkeep/core/spelling"
 )
 
 // Page explains a code to people.
@@ -78,35 +79,10 @@ func (p Page) Text() string {
 // Similar is the code that was probably meant, or empty.
 func Similar(code string) string {
 	code = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(code)), "-", "_")
-	best, distance := "", max(2, len(code)/3)+1
 	for _, known := range Codes() {
 		if page := pages[known].Page; strings.EqualFold(page.Type, code) || strings.TrimSuffix(code, "error") == strings.ReplaceAll(known, "_", "") {
 			return known
 		}
-		if d := edits(code, known); d < distance {
-			best, distance = known, d
-		}
 	}
-	return best
-}
-
-// edits is the number of letters to change, add or remove (Levenshtein).
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = slices.Min([]int{cost, row[j] + 1, row[j+1] + 1})
-		}
-	}
-	return row[len(b)]
+	return spelling.Nearest(code, Codes())
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	env "github.com/knadh/koanf/providers/env/v2"
+
+	"github.com/upkeephub/upkeep/core/spelling"
 )
 
 // envPrefix begins the names of our variables; envDelimiter stands between
@@ -155,7 +157,7 @@ func variableSuggestion(name string) string {
 			names = append(names, variableOf(key)+strings.ToUpper(envFile))
 		}
 	}
-	if near := nearest(strings.ToUpper(name), append(names, otherVariables...)); near != "" {
+	if near := spelling.Nearest(strings.ToUpper(name), append(names, otherVariables...)); near != "" {
 		return "did you mean " + near + "?"
 	}
 	return "host config show lists the keys; " + variableOf("server.port") + " sets server.port"

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/upkeephub/upkeep/core/spelling"
 )
 
 func fieldKey(f reflect.StructField) string {
@@ -50,7 +52,7 @@ func allKeys(path string, t reflect.Type) []string {
 // same section that is spelt alike, else the same key of another section, else
 // the keys that there are.
 func suggestion(section, key string, known []string) string {
-	if near := nearest(strings.ToLower(key), known); near != "" {
+	if near := spelling.Nearest(strings.ToLower(key), known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	for _, k := range allKeys("", reflect.TypeFor[Config]()) {
@@ -62,43 +64,4 @@ func suggestion(section, key string, known []string) string {
 		return "the sections are " + strings.Join(known, ", ")
 	}
 	return fmt.Sprintf("the keys of %s are %s", section, strings.Join(known, ", "))
-}
-
-// nearest is the one among known that is spelt most like word, or empty when none
-// is spelt alike.
-func nearest(word string, known []string) string {
-	near, least := "", 1+max(1, min(len(word)/3, 8))
-	for _, k := range known {
-		if d := distance(word, k, least); d < least {
-			near, least = k, d
-		}
-	}
-	return near
-}
-
-// distance counts the letters to insert, drop, replace or swap with their
-// neighbour to make a into b; it gives up with limit when they are further apart.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
-	for j := range rows[1] {
-		rows[1][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		before, above, row := rows[(i+2)%3], rows[i%3], rows[(i+1)%3]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			row[j] = min(above[j]+1, row[j-1]+1, above[j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-	}
-	return min(limit, rows[(len(a)+1)%3][len(b)])
 }
