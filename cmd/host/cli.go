@@ -21,29 +21,6 @@ import (
 	"github.com/upkeephub/upkeep/internal/instance"
 )
 
-// Exit codes of the verbs, beside those of running a host.
-const (
-	exitNotRunning = 3
-	exitPlugins    = 5
-	exitUnhealthy  = 6
-)
-
-// exitError ends the command with an exit code of its own. Without an err there
-// is nothing more to say: the command has said it.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit code %d", e.code)
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
-
 // cli is what the verbs share: where to write, and the flags that they have in
 // common. One command line has one cli.
 type cli struct {
@@ -53,6 +30,9 @@ type cli struct {
 	// of the environment and the defaults), for commands that are not told a port.
 	// nil: localhost and 8765.
 	settings func(path string) (host string, port int, err error)
+	// memory gives the folder for what cannot be kept in a state directory, e.g.
+	// because that is another host's. nil: there is none.
+	memory func() (string, error)
 
 	stateDir   string // --state-dir
 	configFile string // --config
@@ -66,6 +46,8 @@ type cli struct {
 func operands(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
+		case len(args) > len(names) && cmd.HasSubCommands():
+			return unknownCommand(cmd, args[len(names)])
 		case len(args) > len(names):
 			return &usageError{fmt.Sprintf("%s does not take %q", cmd.CommandPath(), args[len(names)]), cmd.CommandPath() + " --help shows what it takes"}
 		case len(args) < len(names):
@@ -84,7 +66,7 @@ const (
 // hostFlags give a command the flags that say which host is meant.
 func (c *cli) hostFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.IntVar(&c.port, "port", 0, "public port of the host that is meant (default 8765, or what the configuration says)")
+	f.Var(portFlag{&c.port, 1}, "port", "public port of the host that is meant (default 8765, or what the configuration says)")
 	f.StringVar(&c.stateDir, "state-dir", "", "its state directory (default $UPKEEP_STATE_DIR, else chosen by the port)")
 	f.StringVar(&c.configFile, "config", "", "its configuration file, for the port")
 }
@@ -216,6 +198,15 @@ func (r running) unanswered(err error) error {
 		Steps:   []string{"if it has just begun or is just ending: try again", "replace it: host restart" + r.flags(), "see what it wrote last: " + filepath.Join(r.dir, logName)},
 		Context: map[string]any{"pid": r.PID, "state_dir": r.dir, "host": r.host, "port": r.port},
 	}}
+}
+
+// interrupted explains that a signal ended a command; why says what became of
+// the host.
+func interrupted(ctx context.Context, what, why string) error {
+	return &problem.Error{
+		Code: problem.Interrupted, What: what + " was interrupted", Why: why, Err: context.Cause(ctx),
+		Steps: []string{"see whether it runs: host status"},
+	}
 }
 
 // flags name the host on a command line, where it is not the default one.

@@ -57,7 +57,7 @@ profile and flags. No command of it needs a running host or touches one.`,
   host config show --origin`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &usageError{fmt.Sprintf("unknown command %q", "config "+args[0]), suggested(cmd, args[0], "host config --help lists the commands")}
+				return unknownCommand(cmd, args[0])
 			}
 			return &usageError{"config what?", "host config init, validate, show, schema or import"}
 		},
@@ -68,15 +68,6 @@ profile and flags. No command of it needs a running host or touches one.`,
 		newConfigSchemaCommand(c), newConfigImportCommand(c, environ),
 	)
 	return cmd
-}
-
-// suggested is a hint that names the command that was probably meant.
-func suggested(cmd *cobra.Command, word, otherwise string) string {
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(word); len(near) > 0 {
-		return fmt.Sprintf("did you mean host config %s? %s", near[0], otherwise)
-	}
-	return otherwise
 }
 
 // atMost judges arguments: up to limit of them, called by the name.
@@ -96,6 +87,8 @@ func newConfigInitCommand(c *cli) *cobra.Command {
 		Long: `Init writes a configuration file that holds every key with its default, or with
 the value of a profile: to FILE, which must not exist, or to standard output.
 
+With --json and FILE the answer has file and notices (key, origin, text).
+
 Exit code 0, 2 if FILE exists or cannot be written.`,
 		Example: "  host config init upkeep.json\n  host config init --profile production > upkeep.json",
 		Args:    atMost(1, "FILE"),
@@ -108,24 +101,42 @@ Exit code 0, 2 if FILE exists or cannot be written.`,
 			if err != nil {
 				return err
 			}
-			return c.writeConfig(data, args)
+			return c.writeConfig(data, args, nil)
 		},
 	}
+	c.outputFlags(cmd)
 	cmd.Flags().StringVar(&profile, "profile", "", "take the values of a profile: development, production or docker")
 	return cmd
 }
 
-// writeConfig writes to the file that args name, or to standard output.
-func (c *cli) writeConfig(data []byte, args []string) error {
+// written is what config init and import say about the file that they wrote.
+type written struct {
+	File    string          `json:"file"`
+	Notices []config.Notice `json:"notices"`
+}
+
+// writeConfig writes to the file that args name, or to standard output, and says
+// what there is to notice.
+func (c *cli) writeConfig(data []byte, args []string, notices []config.Notice) error {
 	if len(args) == 0 {
+		for _, n := range notices {
+			fmt.Fprintf(c.stderr, "notice: %s\n", n)
+		}
+		if c.quiet {
+			return nil
+		}
 		_, err := c.stdout.Write(data)
 		return err
 	}
 	path := args[0]
 	err := config.WriteNew(path, data)
 	if err == nil {
-		fmt.Fprintf(c.stderr, "wrote %s\n", path)
-		return nil
+		return c.print(written{path, append([]config.Notice{}, notices...)}, func(*page) {
+			for _, n := range notices {
+				fmt.Fprintf(c.stderr, "notice: %s\n", n)
+			}
+			fmt.Fprintf(c.stderr, "wrote %s\n", path)
+		})
 	}
 	p := &problem.Error{
 		Code: problem.ConfigInvalid, What: "cannot write the configuration file " + path, Err: err,
@@ -276,14 +287,14 @@ configuration as a file; with --origin a list of key, value, origin and live
 	f := cmd.Flags()
 	f.BoolVar(&origin, "origin", false, "add where each value comes from")
 	f.String("host", "", "as for a start")
-	f.Int("port", 0, "as for a start")
+	f.Var(portFlag{new(int), 0}, "port", "as for a start")
 	f.String("server-id", "", "as for a start")
 	f.String("admin", "", "as for a start")
 	return cmd
 }
 
 func newConfigSchemaCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "schema", Short: "print the JSON Schema of the configuration file",
 		Long: `Schema prints the JSON Schema (draft 2020-12) of the configuration file. An
 editor that knows it completes keys and marks mistakes; files that init and
@@ -292,12 +303,14 @@ import write name it.`,
 		Args:    operands(),
 		RunE: func(*cobra.Command, []string) error {
 			data, err := config.Schema()
-			if err == nil {
+			if err == nil && !c.quiet {
 				_, err = c.stdout.Write(data)
 			}
 			return err
 		},
 	}
+	c.outputFlags(cmd)
+	return cmd
 }
 
 func newConfigImportCommand(c *cli, environ func() []string) *cobra.Command {
@@ -308,7 +321,8 @@ func newConfigImportCommand(c *cli, environ func() []string) *cobra.Command {
 Socket.IO server, and its variables (CLAUDE_MPM_SOCKETIO_..., CLAUDE_MPM_DEBUG),
 into a configuration file: to standard output, or to a file that must not exist.
 Later files win over earlier ones, and variables over files. What has no
-counterpart is named on standard error.
+counterpart is named on standard error; with --json and --output the answer has
+file and notices (key, origin, text).
 
 Exit code 0, 2 if a file cannot be read, a value cannot be used, or nothing was
 found.`,
@@ -321,15 +335,13 @@ found.`,
 			if got.Empty && len(files) == 0 {
 				return &usageError{"there is nothing to import", "name the file, e.g. host config import ~/.claude-mpm/socketio_config.json; no variable CLAUDE_MPM_SOCKETIO_... is set"}
 			}
-			for _, n := range got.Notices {
-				fmt.Fprintf(c.stderr, "notice: %s\n", n)
-			}
 			if out == "" {
-				return c.writeConfig(got.JSON, nil)
+				return c.writeConfig(got.JSON, nil, got.Notices)
 			}
-			return c.writeConfig(got.JSON, []string{out})
+			return c.writeConfig(got.JSON, []string{out}, got.Notices)
 		},
 	}
+	c.outputFlags(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write, which must not exist")
 	return cmd
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,16 +18,12 @@ import (
 // configCommand runs host with nothing but config.
 func configCommand(t testing.TB, environ []string, stdout, stderr *bytes.Buffer, args ...string) int {
 	root := &cobra.Command{Use: "host", SilenceErrors: true, SilenceUsage: true}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error(), "see --help"} })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newConfigCommand(&cli{stdout: stdout, stderr: stderr, getenv: func(string) string { return "" }}, func() []string { return environ }))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetArgs(args)
-	err := root.ExecuteContext(t.Context())
-	if exit, ok := errors.AsType[*exitError](err); ok && exit.err == nil {
-		return exit.code // the command has said everything
-	}
-	return report(stderr, err)
+	return report(formOf(args), stdout, stderr, root.ExecuteContext(t.Context()))
 }
 
 // hostLine is a line of a script that runs host.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -33,9 +32,6 @@ command line.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opts.StateDir, opts.ConfigFile = c.stateDir, c.configFile
 			if cmd.Flags().Changed("port") {
-				if c.port < 0 || c.port > 65535 {
-					return &usageError{fmt.Sprintf("--port %d is no port", c.port), "give a number from 1 to 65535"}
-				}
 				opts.Port = &c.port
 			}
 			if cmd.Flags().Changed("host") {
@@ -63,6 +59,7 @@ command line.`,
 	c.hostFlags(cmd)
 	c.outputFlags(cmd)
 	f := cmd.Flags()
+	f.Lookup("port").Value = portFlag{&c.port, 0} // as for running host
 	f.StringVar(&c.host, "host", "", "name or address that clients connect to (default localhost, or what the configuration says)")
 	f.StringVar(&opts.Plugins, "plugins", "./plugins", "folder of the plugins")
 	f.StringVar(&opts.Admin, "admin", "", "host:port of the admin listener, or off")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upkeephub/upkeep/core/problem"
-	"github.com/upkeephub/upkeep/internal/instance"
 )
 
 // newExplainCommand is host explain.
@@ -99,7 +97,7 @@ func (c *cli) explainLast() error {
 	if err != nil {
 		return err
 	}
-	last, err := problem.LoadLast(where.dir)
+	last, err := c.recall(where.dir)
 	if err != nil {
 		why := err.Error()
 		if errors.Is(err, fs.ErrNotExist) {
@@ -122,21 +120,4 @@ type guideAnswer struct {
 func (c *cli) printGuide(e *problem.Error) error {
 	text := problem.Guide(problem.Here(), e)
 	return c.print(guideAnswer{e, text}, func(p *page) { p.printf("%s", text) })
-}
-
-// remember keeps an error for host explain --guide. Mistakes on the command line
-// and questions to a host that does not run are not worth it. It creates no state
-// directory, and what cannot be kept is no second trouble.
-func (c *cli) remember(err error) {
-	told, ok := errors.AsType[*problem.Error](err)
-	if !ok || told.Code == problem.Usage || told.Code == problem.NotRunning || told.Code == problem.NotFound {
-		return
-	}
-	dir, err := instance.Resolve(c.stateDir, c.getenv, cmp.Or(c.port, defaultPort))
-	if where, placed := c.place(); placed == nil {
-		dir, err = where.dir, nil
-	}
-	if err == nil {
-		_ = problem.SaveLast(dir, told)
-	}
 }

@@ -148,3 +148,45 @@ func TestErrorsThatAPersonMayAskAboutAreRemembered(t *testing.T) {
 		t.Errorf("remembered is %+v, %v", e, err)
 	}
 }
+
+func TestTheLoserOfAConflictRemembersItWithoutTouchingTheWinnersDirectory(t *testing.T) {
+	dir, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+	c := &cli{stateDir: dir, getenv: func(string) string { return "" }, memory: func() (string, error) { return cache, nil }}
+	if _, err := c.recall(dir); err == nil {
+		t.Error("an error is remembered before there was one")
+	}
+	c.remember(&problem.Error{Code: problem.DaemonConflict, What: "conflict"})
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("the winner's directory holds %v, %v", entries, err)
+	}
+	if e, err := c.recall(dir); err != nil || e.Code != problem.DaemonConflict {
+		t.Errorf("recalled is %+v, %v", e, err)
+	}
+	if _, err := c.recall(t.TempDir()); err == nil {
+		t.Error("the error of one directory is told about another")
+	}
+	c.remember(&problem.Error{Code: problem.ConfigInvalid, What: "later"})
+	if e, err := c.recall(dir); err != nil || e.What != "later" {
+		t.Errorf("the later error is not the last one: %+v, %v", e, err)
+	}
+	c.remember(&problem.Error{Code: problem.DaemonConflict, What: "latest"})
+	if e, err := c.recall(dir); err != nil || e.What != "latest" {
+		t.Errorf("the latest error is not the last one: %+v, %v", e, err)
+	}
+	info, err := os.Stat(filepath.Join(cache, "upkeep"))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder of the memory: %v, %v", info, err)
+	}
+}
+
+func TestAnErrorAboutADirectoryThatCannotBeWrittenIsRememberedAside(t *testing.T) {
+	dir, cache := filepath.Join(t.TempDir(), "absent"), t.TempDir()
+	c := &cli{stateDir: dir, getenv: func(string) string { return "" }, memory: func() (string, error) { return cache, nil }}
+	c.remember(&problem.Error{Code: problem.StateDirUnusable, What: "unusable"})
+	if e, err := c.recall(dir); err != nil || e.What != "unusable" {
+		t.Errorf("recalled is %+v, %v", e, err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the state directory was created")
+	}
+}

@@ -9,25 +9,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"github.com/upkeephub/upkeep/core/problem"
 	"github.com/upkeephub/upkeep/hub"
 	"github.com/upkeephub/upkeep/internal/app"
-)
-
-// Exit codes. They are documented and stable.
-const (
-	exitOK            = 0
-	exitFailure       = 1
-	exitUsage         = 2 // command line or configuration
-	exitConflict      = 4 // already running, or the port is taken
-	exitEmergencyStop = 8
 )
 
 func main() {
@@ -50,39 +38,5 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	cmd := command(stdout, stderr, hangups)
 	cmd.SetArgs(args)
-	return report(stderr, cmd.ExecuteContext(ctx))
-}
-
-// report is the one place that prints errors and picks exit codes.
-func report(stderr io.Writer, err error) int {
-	if err == nil {
-		return exitOK
-	}
-	var told *problem.Error
-	exit, hasCode := errors.AsType[*exitError](err)
-	if hasCode && exit.err == nil {
-		return exit.code // the command has said it
-	}
-	if errors.As(err, &told) {
-		fmt.Fprintf(stderr, "host: error %s: %s", told.Code, told.Text())
-	} else {
-		fmt.Fprintf(stderr, "host: error: %v\n", err)
-	}
-	switch {
-	case hasCode:
-		return exit.code
-	case errors.Is(err, app.ErrEmergencyStop):
-		return exitEmergencyStop
-	case errors.As(err, new(*usageError)):
-		return exitUsage
-	case told == nil:
-		return exitFailure
-	}
-	switch told.Code {
-	case problem.ConfigInvalid, problem.PluginsMissing:
-		return exitUsage
-	case problem.DaemonConflict, problem.PortConflict:
-		return exitConflict
-	}
-	return exitFailure
+	return report(formOf(args), stdout, stderr, cmd.ExecuteContext(ctx))
 }

@@ -14,11 +14,3 @@ func TestMain(m *testing.M) {
 func TestCommandLineDoesWhatItsManualSays(t *testing.T) {
 	testscript.Run(t, scripted(t))
 }
-
-func TestFlagHintNamesTheNearestFlagOrNone(t *testing.T) {
-	for name, want := range map[string]int{"port": 0, "prot": 2, "hots": 2, "": 4} {
-		if got := editDistance(name, map[string]string{"port": "port", "prot": "port", "hots": "host", "": "port"}[name]); got != want {
-			t.Errorf("distance of %q is %d, want %d", name, got, want)
-		}
-	}
-}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net"
@@ -10,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -36,6 +40,7 @@ func scripted(t *testing.T) testscript.Params {
 			env.Setenv("PORT", strconv.Itoa(port))
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second more under the race detector
 			env.Setenv("XDG_STATE_HOME", filepath.Join(work, "state-home"))
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(work, "cache-home"))
 			env.Defer(func() { endHosts(t, work) })
 			return os.Mkdir(filepath.Join(work, "plugins"), 0o755)
 		},
@@ -43,6 +48,7 @@ func scripted(t *testing.T) testscript.Params {
 			"exits":      exits,
 			"eventually": eventually,
 			"within":     within,
+			"json":       jsonHas,
 			// bundled-plugins puts the plugins of this repository into $WORK/plugins.
 			"bundled-plugins": func(ts *testscript.TestScript, _ bool, _ []string) {
 				from, err := bundled()
@@ -108,6 +114,38 @@ func within(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("it took %s, want at most %s", took, limit)
 	}
 	ts.Check(err)
+}
+
+// jsonHas wants standard output to be exactly one JSON object, in which each
+// KEY=PATTERN holds; keys below others are joined by dots.
+func jsonHas(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: json KEY=PATTERN...")
+	}
+	dec := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
+	var document map[string]any
+	if err := dec.Decode(&document); err != nil {
+		ts.Fatalf("standard output is no JSON object: %v", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		ts.Fatalf("there is more than one document: %v", err)
+	}
+	for _, arg := range args {
+		key, pattern, _ := strings.Cut(arg, "=")
+		var value any = document
+		for name := range strings.SplitSeq(key, ".") {
+			object, _ := value.(map[string]any)
+			there := false
+			if value, there = object[name]; !there {
+				ts.Fatalf("there is no %s", key)
+			}
+		}
+		expression, err := regexp.Compile(pattern)
+		ts.Check(err)
+		if text := fmt.Sprint(value); !expression.MatchString(text) {
+			ts.Fatalf("%s is %s, want %s", key, text, pattern)
+		}
+	}
 }
 
 // freePort finds a port below those that kernels give to outgoing connections.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,11 @@ that is configured. Where a service manager looks after it, use that instead.`,
 		Example: "  host start --plugins ./plugins\n  host start --port 8766 && host status --port 8766",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.take(cmd.Flags())
+			if f := cmd.Flags().Lookup("admin"); f.Changed {
+				if err := adminAddress(f.Value.String()); err != nil {
+					return err
+				}
+			}
 			p, err := c.place()
 			if err != nil {
 				return err
@@ -125,8 +131,7 @@ func (c *cli) start(ctx context.Context, p place, workingDir string, args []stri
 		})
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		c.lastWords(log.Name(), offset)
-		return &exitError{code: max(1, exit.ExitCode())}
+		return &exitError{max(1, exit.ExitCode()), c.ended(p.dir, log.Name(), offset, began)}
 	}
 	_ = child.Process.Signal(os.Interrupt)
 	select {
@@ -135,8 +140,28 @@ func (c *cli) start(ctx context.Context, p place, workingDir string, args []stri
 		_ = child.Process.Kill()
 		<-ended
 	}
-	c.lastWords(log.Name(), offset)
+	if !c.json {
+		_, _ = io.WriteString(c.stderr, lastWords(log.Name(), offset))
+	}
 	return err
+}
+
+// ended explains that the host that was started at began has ended: for programs
+// by the error that it left for host explain --guide, or by its last words; to
+// people its own words are shown, and nothing is left to say.
+func (c *cli) ended(dir, log string, offset int64, began time.Time) error {
+	words := lastWords(log, offset)
+	if !c.json {
+		_, _ = io.WriteString(c.stderr, words)
+		return nil
+	}
+	if told, err := c.recall(dir); err == nil && !told.At.Before(began.Truncate(time.Microsecond)) {
+		return told
+	}
+	return &problem.Error{
+		Code: problem.Internal, What: "the host ended before it was ready", Why: strings.TrimSpace(words), Context: map[string]any{"state_dir": dir, "log": log},
+		Steps: []string{"run it in the foreground to see what happens: host run"},
+	}
 }
 
 // openLog opens the log in dir for a new host and says where its words begin.
@@ -174,7 +199,7 @@ func becomesReady(ctx context.Context, dir string, pid int, ended <-chan error) 
 			}
 			return instance.Info{}, err
 		case <-ctx.Done():
-			return instance.Info{}, fmt.Errorf("the start was interrupted: %w", context.Cause(ctx))
+			return instance.Info{}, interrupted(ctx, "the start", "the host was not ready yet, and was stopped")
 		case <-late:
 			return instance.Info{}, &problem.Error{
 				Code: problem.HealthCheckFailed, What: fmt.Sprintf("the host did not get ready within %s", startTimeout),
@@ -192,18 +217,17 @@ func becomesReady(ctx context.Context, dir string, pid int, ended <-chan error) 
 	}
 }
 
-// lastWords shows what a host that did not start wrote.
-func (c *cli) lastWords(path string, offset int64) {
-	f, err := os.Open(path)
+// lastWords is what a host that did not start wrote to the log from the offset
+// on: the end of it, when it is long.
+func lastWords(log string, offset int64) string {
+	f, err := os.Open(log)
 	if err != nil {
-		return
+		return ""
 	}
 	defer func() { _ = f.Close() }()
 	if end, err := f.Seek(0, io.SeekEnd); err != nil || end-offset > maxLastWords {
 		offset = max(offset, end-maxLastWords)
 	}
-	if _, err := f.Seek(offset, io.SeekStart); err != nil {
-		return
-	}
-	_, _ = io.Copy(c.stderr, f)
+	words, _ := io.ReadAll(io.NewSectionReader(f, offset, maxLastWords))
+	return string(words)
 }

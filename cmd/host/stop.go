@@ -24,7 +24,8 @@ const (
 // stopped is the answer of stop.
 type stopped struct {
 	PID int `json:"pid"`
-	// How it was stopped: asked, terminated (SIGTERM) or killed.
+	// How it was stopped: asked, terminated (SIGTERM) or killed; not_running when
+	// --stop found none.
 	How    string `json:"how"`
 	TookMS int64  `json:"took_ms"`
 }
@@ -134,7 +135,7 @@ func (h running) gone(ctx context.Context, deadline time.Time) (bool, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return false, fmt.Errorf("the stop was interrupted: %w", context.Cause(ctx))
+			return false, interrupted(ctx, "the stop", fmt.Sprintf("the host (pid %d) was asked to stop, and may still do so", h.PID))
 		case <-look.C:
 		}
 	}
@@ -145,8 +146,7 @@ func (h running) gone(ctx context.Context, deadline time.Time) (bool, error) {
 func (c *cli) referenceStop(ctx context.Context) error {
 	h, err := c.find()
 	if isNotRunning(err) {
-		fmt.Fprintln(c.stdout, "No server running to stop")
-		return &exitError{code: exitFailure}
+		return errors.Join(c.print(stopped{How: "not_running"}, func(p *page) { p.printf("No server running to stop\n") }), &exitError{code: exitFailure})
 	}
 	if err != nil {
 		return err
@@ -154,18 +154,26 @@ func (c *cli) referenceStop(ctx context.Context) error {
 	return c.stop(ctx, h, stopPatience, "host --stop")
 }
 
+// checkedRunning is the answer of --check-running.
+type checkedRunning struct {
+	Running bool   `json:"running"`
+	Host    string `json:"host"`
+	Port    int    `json:"port"`
+	PID     int    `json:"pid"` // 0: none
+}
+
 // referenceCheckRunning is --check-running of the root command, likewise.
 func (c *cli) referenceCheckRunning() error {
 	h, err := c.find()
 	if isNotRunning(err) {
-		fmt.Fprintf(c.stdout, "No server running on %s:%d\n", h.host, h.port)
-		return &exitError{code: exitFailure}
+		answer := checkedRunning{Host: h.host, Port: h.port}
+		return errors.Join(c.print(answer, func(p *page) { p.printf("No server running on %s:%d\n", h.host, h.port) }), &exitError{code: exitFailure})
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.stdout, "Server is running on %s:%d\n", h.host, h.port)
-	return nil
+	answer := checkedRunning{Running: true, Host: h.host, Port: h.port, PID: h.PID}
+	return c.print(answer, func(p *page) { p.printf("Server is running on %s:%d\n", h.host, h.port) })
 }
 
 func isNotRunning(err error) bool {

@@ -92,6 +92,13 @@ var pages = map[string]draft{
 		Steps:    []string{"see commands and flags: host --help"},
 		ExitCode: 2,
 	}},
+	Interrupted: {Page: Page{
+		Title:    "a signal ended the command before it was done",
+		Means:    "The command waited for a host that starts or stops, and was told to end before that. The message says\nwhat became of the host.",
+		Causes:   []string{"Ctrl-C", "a service manager or a script whose patience was over"},
+		Steps:    []string{"see how the host is: host status", "see what is in the way: host doctor"},
+		ExitCode: 1,
+	}},
 	Internal: {Page: Page{
 		Type: "InternalError", Title: "a bug in host",
 		Means:    "Something happened that the program says cannot happen. What it concerned was not done; the rest goes on.",

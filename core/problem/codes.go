@@ -26,6 +26,8 @@ const (
 	NotRunning = "not_running"
 	// Usage: a mistake on the command line.
 	Usage = "usage"
+	// Interrupted: a signal ended the command before it was done.
+	Interrupted = "interrupted"
 	// Internal: a bug of ours.
 	Internal = "internal_error"
 

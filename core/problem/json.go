@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"net/url"
@@ -67,11 +68,6 @@ func (e *Error) UnmarshalJSON(data []byte) error {
 // status: type (urn:upkeep:error:CODE), title, status, detail, instance, and
 // the members of MarshalJSON. Instance is the path of the request, or empty.
 func (e *Error) ProblemJSON(status int, instance string) ([]byte, error) {
-	page, known := PageOf(e.Code)
-	title := page.Title
-	if !known {
-		title = e.What
-	}
 	if instance != "" {
 		instance = (&url.URL{Path: instance}).EscapedPath() // a URI reference
 	}
@@ -82,7 +78,48 @@ func (e *Error) ProblemJSON(status int, instance string) ([]byte, error) {
 		Detail   string `json:"detail"`
 		Instance string `json:"instance,omitempty"`
 		wire
-	}{"urn:upkeep:error:" + e.Code, title, status, e.Error(), instance, e.wire()}, "", "  ")
+	}{e.urn(), e.title(), status, e.Error(), instance, e.wire()}, "", "  ")
+}
+
+// CommandJSON is the error as a command with --json prints it before it ends
+// with that exit code: the document of ProblemJSON with exit_code instead of
+// status. What JSON cannot carry in the context is left out.
+func (e *Error) CommandJSON(exitCode int) []byte {
+	document := struct {
+		URN      string `json:"type"`
+		Title    string `json:"title"`
+		Detail   string `json:"detail"`
+		ExitCode int    `json:"exit_code"`
+		wire
+	}{e.urn(), e.title(), e.Error(), exitCode, e.wire()}
+	data, err := writeJSON(document)
+	if err != nil {
+		document.Context = map[string]any{"resolution_steps": document.Steps}
+		data, _ = writeJSON(document) // strings and numbers only
+	}
+	return data
+}
+
+// writeJSON writes a document for people and programs: paths and commands in it stay
+// as they are.
+func writeJSON(document any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	err := enc.Encode(document)
+	return b.Bytes(), err
+}
+
+// urn names the kind of the error.
+func (e *Error) urn() string { return "urn:upkeep:error:" + e.Code }
+
+// title is what the code means, the same for every error with that code.
+func (e *Error) title() string {
+	if page, known := PageOf(e.Code); known {
+		return page.Title
+	}
+	return e.What
 }
 
 // TypeOf is the error_type of a code, e.g. "PortConflictError".

@@ -41,6 +41,8 @@ type Options struct {
 	InsecureBind bool
 	// Hangups: each signal on it has the configuration read again. Nil: none comes.
 	Hangups <-chan os.Signal
+	// JSON makes the first screen one JSON document.
+	JSON bool
 	// Stdout gets the first screen, Stderr the log.
 	Stdout, Stderr io.Writer
 }

@@ -1,17 +1,25 @@
 package app
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/upkeephub/upkeep/internal/adminapi"
 	"github.com/upkeephub/upkeep/internal/httpapi"
 	"github.com/upkeephub/upkeep/internal/pluginhost"
 )
 
-// firstScreen tells a person whether it is up, where, and what next.
+// firstScreen tells a person, or with Options.JSON a program, whether it is up,
+// where, and what next.
 func (a *App) firstScreen() {
 	s := a.Snapshot()
+	ready := time.Since(a.started)
+	if a.opts.JSON {
+		a.firstDocument(s, ready)
+		return
+	}
 	settings := a.settings.origins.String()
 	var b strings.Builder
 	fmt.Fprintf(&b, "host %s   config: %s   state: %s\n", Version, settings, a.instance.Dir())
@@ -31,8 +39,34 @@ func (a *App) firstScreen() {
 	if s.Server.Admin != "" {
 		fmt.Fprintf(&b, "admin      http://%s   health /health   metrics /metrics   everything /diagnostics\n", s.Server.Admin)
 	}
-	fmt.Fprintf(&b, "ready in %s. Ctrl-C tells the clients and stops.\n", time.Since(a.started).Round(time.Millisecond))
+	fmt.Fprintf(&b, "ready in %s. Ctrl-C tells the clients and stops.\n", ready.Round(time.Millisecond))
 	fmt.Fprint(a.opts.Stdout, b.String())
+}
+
+// firstDocument is the first screen for programs.
+func (a *App) firstDocument(s httpapi.Snapshot, ready time.Duration) {
+	enc := json.NewEncoder(a.opts.Stdout)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	err := enc.Encode(struct {
+		Version   string           `json:"version"`
+		ServerID  string           `json:"server_id"`
+		PID       int              `json:"pid"`
+		Host      string           `json:"host"`
+		Port      int              `json:"port"`
+		Addresses []string         `json:"addresses"`
+		Admin     string           `json:"admin_address"`
+		StateDir  string           `json:"state_dir"`
+		Config    string           `json:"config"`
+		Plugins   adminapi.Plugins `json:"plugins"`
+		ReadyMS   int64            `json:"ready_ms"`
+	}{
+		Version, s.Server.ServerID, s.Server.PID, s.Server.Host, s.Server.Port, s.Server.Addresses, s.Server.Admin,
+		a.instance.Dir(), a.settings.origins.String(), (*operations)(a).Plugins(), ready.Milliseconds(),
+	})
+	if err != nil { // nobody reads it: no reason not to serve
+		a.log.Warn("the first screen did not reach its reader", "error", err)
+	}
 }
 
 func pluginLine(s httpapi.Snapshot) string {

@@ -89,7 +89,7 @@ func newStage(t *testing.T, root string) *stage {
 		}
 	}
 	s.env = append(s.env, "PATH="+filepath.Join(root, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"),
-		"XDG_STATE_HOME="+filepath.Join(s.dir, "home"), fmt.Sprintf("UPKEEP_SERVER__PORT=%d", public), "NO_COLOR=1")
+		"XDG_STATE_HOME="+filepath.Join(s.dir, "home"), "XDG_CACHE_HOME="+filepath.Join(s.dir, "cache"), fmt.Sprintf("UPKEEP_SERVER__PORT=%d", public), "NO_COLOR=1")
 	t.Cleanup(func() { // whatever the page left running
 		for _, port := range []int{public, other} {
 			_, _ = s.shell(fmt.Sprintf("host stop --quiet --port %d", port))

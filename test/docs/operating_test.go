@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/upkeephub/upkeep/core/problem"
+	"github.com/upkeephub/upkeep/internal/config"
 )
 
 // command is a line of a document that begins with "$", with the lines that it
@@ -109,7 +110,7 @@ func TestConsoleBlocksAreReadAsWritten(t *testing.T) {
 // root is the top folder of the repository, as tests see it.
 var root = filepath.Join("..", "..")
 
-// operating are the documents, by file name.
+// operating are the documents for operators, by their path below docs.
 func operating(t *testing.T) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(root, "docs", "operating", "*.md"))
@@ -117,12 +118,16 @@ func operating(t *testing.T) map[string]string {
 		t.Fatalf("pages are %v, %v", paths, err)
 	}
 	pages := map[string]string{}
-	for _, path := range paths {
+	for _, path := range append(paths, filepath.Join(root, "docs", "command-line.md")) {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		pages[filepath.Base(path)] = string(data)
+		name, err := filepath.Rel(filepath.Join(root, "docs"), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[filepath.ToSlash(name)] = string(data)
 	}
 	return pages
 }
@@ -145,7 +150,7 @@ func TestOperatingDocumentsNameWhatExists(t *testing.T) {
 	for name, text := range pages {
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
 			links++
-			if _, err := os.Stat(filepath.Join(root, "docs", "operating", m[1])); err != nil {
+			if _, err := os.Stat(filepath.Join(root, "docs", filepath.Dir(name), m[1])); err != nil && !strings.HasPrefix(m[1], "https://") {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -157,6 +162,47 @@ func TestOperatingDocumentsNameWhatExists(t *testing.T) {
 	}
 	if links < 10 {
 		t.Errorf("only %d links were found", links)
+	}
+}
+
+// bare is a command outside of a console block, which no test would run.
+var bare = regexp.MustCompile("(?m)^(?:    +|\\$ )(?:host|curl|make|ss|lsof|ps) .*$|^```(?:sh|bash|shell).*$")
+
+func TestEveryCommandInTheOperatingDocumentsIsInABlockThatIsRun(t *testing.T) {
+	block := regexp.MustCompile("(?ms)^```console.*?^```$")
+	for name, text := range operating(t) {
+		for _, line := range bare.FindAllString(block.ReplaceAllString(text, ""), -1) {
+			t.Errorf("%s: %q stands in no console block", name, line)
+		}
+	}
+	if !bare.MatchString("text\n\n    host doctor\n") || !bare.MatchString("```sh\nhost doctor\n```") || bare.MatchString("the host runs") {
+		t.Error("bare commands are not found, or found where there are none")
+	}
+}
+
+// settings are the indented blocks of a document that show configuration.
+var settings = regexp.MustCompile(`(?m)(?:^    [{"].*\n(?:^    .*\n)*)`)
+
+func TestConfigurationInTheOperatingDocumentsIsValid(t *testing.T) {
+	found := 0
+	for name, text := range operating(t) {
+		for _, block := range settings.FindAllString(text, -1) {
+			found++
+			file := filepath.Join(t.TempDir(), "upkeep.json")
+			block = strings.TrimSpace(block)
+			if !strings.HasPrefix(block, "{") {
+				block = "{" + block + "}"
+			}
+			if err := os.WriteFile(file, []byte(block), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := config.Load(config.Sources{File: file}); err != nil {
+				t.Errorf("%s: %v\n%s", name, err, block)
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("only %d blocks were found", found)
 	}
 }
 
@@ -176,7 +222,7 @@ func TestPhrasesOfTheLogDocumentAreLogged(t *testing.T) {
 		}
 	}
 	code, phrases := source.String(), 0
-	for _, cell := range phraseCell.FindAllStringSubmatch(operating(t)["log.md"], -1) {
+	for _, cell := range phraseCell.FindAllStringSubmatch(operating(t)["operating/log.md"], -1) {
 		for _, m := range quoted.FindAllStringSubmatch(cell[1], -1) {
 			phrases++
 			if !strings.Contains(code, `"`+m[1]) {
