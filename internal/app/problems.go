@@ -10,7 +10,7 @@ import (
 )
 
 // portConflict is the problem of an address that somebody else listens on, with
-// the name of that somebody where it can be found out in half a second.
+// the name of that somebody where it can be found out in 2 s.
 func (a *App) portConflict(host, addr string, port int, err error, admin bool) error {
 	c := problem.Port{Host: host, Port: port, Addr: addr, Admin: admin, Err: err}
 	c.Holders, err = instance.Listeners(context.Background(), port)

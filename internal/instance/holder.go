@@ -50,7 +50,7 @@ func Look(pid int) problem.Process {
 }
 
 // searchPatience bounds the search for who listens on a port.
-const searchPatience = 500 * time.Millisecond
+const searchPatience = 2 * time.Second
 
 // What Listeners says when it cannot name anybody.
 var (
@@ -61,7 +61,7 @@ var (
 )
 
 // Listeners finds the processes that listen on a TCP port of this machine, by
-// rising process id; none when nobody does. It takes at most 500 ms and then
+// rising process id; none when nobody does. It takes at most 2 s and then
 // gives ErrSlow; the search ends by itself later. ErrUnseen says that somebody
 // listens who cannot be named. Other errors are the system's.
 func Listeners(ctx context.Context, port int) ([]problem.Process, error) {

@@ -25,7 +25,7 @@ func TestWhoListensOnAPortIsNamedInTime(t *testing.T) {
 		port := l.Addr().(*net.TCPAddr).Port
 		began := time.Now()
 		found, err := Listeners(t.Context(), port)
-		if took := time.Since(began); took > time.Second {
+		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("%s: it took %s", addr, took)
 		}
 		if err != nil || len(found) != 1 || found[0].PID != os.Getpid() {
