@@ -169,7 +169,10 @@ func (r *recorder) copyTo(w http.ResponseWriter) {
 	_, _ = w.Write(body)
 }
 
-// boundWrite gives a response writeTimeout to leave.
+// responseTimeout bounds how long a response may take to leave.
+const responseTimeout = 10 * time.Second
+
+// boundWrite gives a response responseTimeout to leave.
 func boundWrite(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(responseTimeout))
 }

@@ -205,7 +205,7 @@ func (h *Hub) onClaudeEvent(c *client, args []any) (*answer, error) {
 	}
 	event["server_id"] = h.opts.ServerID
 	event["received_at"] = timestamp(time.Now())
-	e, err := newEntry(event)
+	e, err := h.newEntry(event)
 	if err != nil {
 		return nil, err
 	}
@@ -213,20 +213,31 @@ func (h *Hub) onClaudeEvent(c *client, args []any) (*answer, error) {
 }
 
 // newEntry encodes an event once, for history and relay alike.
-func newEntry(event map[string]any) (entry, error) {
+func (h *Hub) newEntry(event map[string]any) (entry, error) {
 	e := entry{}
 	e.kind, _ = event["type"].(string)
 	if parser.HasBinary(event) {
 		kept, size := ownBinary(event)
+		var err error
 		e.event, e.size = kept, size
-		return e, nil
+		e.payload, err = h.encode([]any{"claude_event", kept})
+		return e, err
 	}
 	raw, err := json.Marshal(event)
 	if err != nil {
 		return e, fmt.Errorf("encode the event: %w", err)
 	}
-	e.event, e.size = json.RawMessage(raw), len(raw)
+	e.setRaw(raw)
 	return e, nil
+}
+
+// setRaw sets the event to a JSON object, which it copies.
+func (e *entry) setRaw(raw []byte) {
+	const before = `["claude_event",`
+	args := make([]byte, 0, len(before)+len(raw)+1)
+	args = append(append(append(args, before...), raw...), ']')
+	e.payload = payload{args: args}
+	e.event, e.size = json.RawMessage(args[len(before):len(args)-1]), len(args)
 }
 
 // ownBinary copies a value with its binary parts as byte slices, because encoding

@@ -18,6 +18,8 @@ type entry struct {
 	kind string
 	// event is json.RawMessage, or a map[string]any when it carries binary data.
 	event any
+	// payload is the event as it is relayed.
+	payload payload
 	// size is what the event takes, in bytes, measured or estimated.
 	size int
 }

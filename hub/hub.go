@@ -49,8 +49,7 @@ type Hub struct {
 	maxConnections int64
 	maxTCP         int64
 	probeSum       [sha256.Size]byte
-	writeTimeout   time.Duration // writeTimeout and queueBytes, but for tests
-	queueBytes     int
+	bounds         bounds
 
 	server      *socket.Server
 	handler     http.Handler // the library's, at enginePath
@@ -63,6 +62,8 @@ type Hub struct {
 	counters counters
 	clients  clients
 	relay    relay
+	adapter  *adapter // of the default namespace
+	writers  *writers
 	refusals refusalLog
 	tasks    tasks
 	admitted atomic.Int64 // sessions that take a place, and handshakes under way
@@ -81,7 +82,9 @@ func New(opts Options) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Hub{opts: opts, log: opts.Logger, maxConnections: opts.MaxConnections, writeTimeout: writeTimeout, queueBytes: queueBytes}
+	h := &Hub{opts: opts, log: opts.Logger, maxConnections: opts.MaxConnections}
+	h.bounds = bounds{bytes: opts.MaxQueuedBytes, age: opts.MaxQueueAge, write: opts.WriteTimeout, policy: opts.SlowClients}
+	h.writers = newWriters(&h.tasks)
 	if limit := descriptorLimit(); limit > 0 {
 		affordable := max(1, limit-ownDescriptors-spareConnections)
 		h.maxConnections = min(h.maxConnections, affordable)
@@ -114,7 +117,9 @@ func New(opts Options) (*Hub, error) {
 	options.SetMaxHttpBufferSize(opts.MaxPayloadBytes)
 	options.SetTransports(types.NewSet[transports.TransportCtor](&pollingTransport{}, &webSocketTransport{}))
 	options.SetParser(newPacketParser())
+	options.SetAdapter(adapterConstructor{h})
 	h.server = socket.NewServer(nil, options)
+	h.adapter = h.server.Sockets().Adapter().(*adapter)
 	h.server.Use(h.onMiddleware)
 	if err := h.server.On("connection", h.onConnection); err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)

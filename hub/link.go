@@ -18,6 +18,11 @@ type link struct {
 	// probe is set for the supervisor's own probe: by its first request or,
 	// later, by the auth of its namespace connect.
 	probe atomic.Bool
+	// offsets is set when the client can use the offset of an event for the recovery
+	// of its session. It is read when the client joins a namespace.
+	offsets atomic.Bool
+	// outlet is the transport that sends; nil before the session exists.
+	outlet atomic.Pointer[outlet]
 	// ended is closed when the session is over.
 	ended chan struct{}
 
@@ -29,6 +34,18 @@ type link struct {
 	cause    string        // why the hub itself closes the session; empty: it does not
 	refused  bool          // a malformed packet was counted already
 	over     bool
+}
+
+// outlet is a transport of ours, as senders see it.
+type outlet interface {
+	// enqueue queues the frames of one message and never blocks. A WebSocket that
+	// the writers have to see to is added to ready.
+	enqueue(frames []*frame, volatile bool, ready *readyList)
+	// hold and release delay what is sent until the client is registered.
+	hold()
+	release()
+	// drained returns a channel that is closed once little waits to be sent.
+	drained() <-chan struct{}
 }
 
 type linkKey struct{}
@@ -52,6 +69,9 @@ func (l *link) open(conn engine.Socket) {
 	l.mu.Lock()
 	l.conn = conn
 	l.mu.Unlock()
+	if t, ok := conn.Transport().(outlet); ok {
+		l.outlet.Store(&t)
+	}
 	_ = conn.Once("close", func(args ...any) {
 		reason, _ := first(args).(string)
 		l.end(reason)
@@ -106,20 +126,43 @@ func (l *link) end(reason string) {
 	}
 }
 
+// enqueue queues the frames of one message for the client, see outlet.
+func (l *link) enqueue(frames []*frame, volatile bool, ready *readyList) {
+	if t := l.outlet.Load(); t != nil {
+		(*t).enqueue(frames, volatile, ready)
+	}
+}
+
+// hold lets nothing out before the answer to the namespace connect, which is about
+// to be sent.
+func (l *link) hold() {
+	if t := l.outlet.Load(); t != nil {
+		(*t).hold()
+	}
+}
+
 // announce lets out the answer to the namespace connect. The library sends it
 // before it registers the client, and would close a client whose first event
 // comes in between.
 func (l *link) announce() {
-	l.mu.Lock()
-	conn := l.conn
-	l.mu.Unlock()
-	if conn == nil {
-		return
-	}
-	if t, ok := conn.Transport().(interface{ release() }); ok {
-		t.release()
+	if t := l.outlet.Load(); t != nil {
+		(*t).release()
 	}
 }
+
+// drained returns a channel that is closed once little, drainedBytes at most, waits
+// to be sent to the client, or nothing will be sent any more.
+func (l *link) drained() <-chan struct{} {
+	if t := l.outlet.Load(); t != nil {
+		return (*t).drained()
+	}
+	drained := make(chan struct{})
+	close(drained)
+	return drained
+}
+
+// dropped counts a message that the client was too slow for.
+func (l *link) dropped() { l.hub.counters.dropped.Add(1) }
 
 // release gives back the session's place in the count of connections.
 func (l *link) release() {

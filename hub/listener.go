@@ -1,9 +1,11 @@
 package hub
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // countedListener counts the open connections of its clients, in a counter that
@@ -53,6 +55,14 @@ func (c *countedConn) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return nil
+}
+
+// SyscallConn returns the connection as the operating system has it.
+func (c *countedConn) SyscallConn() (syscall.RawConn, error) {
+	if raw, ok := c.Conn.(syscall.Conn); ok {
+		return raw.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // connections are all that are open, so that none outlives Stop: http.Server

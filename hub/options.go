@@ -20,6 +20,9 @@ const (
 	DefaultPingTimeout    = 60 * time.Second
 	DefaultMaxPayload     = 1_000_000
 	DefaultDrain          = 250 * time.Millisecond
+	DefaultMaxQueuedBytes = 8 << 20
+	DefaultMaxQueueAge    = 10 * time.Second
+	DefaultWriteTimeout   = 10 * time.Second
 )
 
 // Options of a Hub. A field that is zero takes the default named beside it;
@@ -56,6 +59,15 @@ type Options struct {
 	PingTimeout  time.Duration
 	// MaxPayloadBytes bounds one message of a client, DefaultMaxPayload.
 	MaxPayloadBytes int64
+	// MaxQueuedBytes and MaxQueueAge bound what waits to be sent to one client, in
+	// bytes and by its oldest byte; DefaultMaxQueuedBytes, DefaultMaxQueueAge.
+	// SlowClients says what happens beyond: SlowDisconnect, the default, or SlowDrop.
+	MaxQueuedBytes int
+	MaxQueueAge    time.Duration
+	SlowClients    SlowPolicy
+	// WriteTimeout bounds one write to a client that takes nothing,
+	// DefaultWriteTimeout. Beyond it the client is disconnected.
+	WriteTimeout time.Duration
 	// EnableCORS answers same-origin requests with CORS headers. Requests of
 	// another origin are refused either way.
 	EnableCORS bool
@@ -90,6 +102,10 @@ func (o Options) withDefaults(now time.Time) (Options, error) {
 	defaultTo(&o.PingInterval, DefaultPingInterval)
 	defaultTo(&o.PingTimeout, DefaultPingTimeout)
 	defaultTo(&o.MaxPayloadBytes, DefaultMaxPayload)
+	defaultTo(&o.MaxQueuedBytes, DefaultMaxQueuedBytes)
+	defaultTo(&o.MaxQueueAge, DefaultMaxQueueAge)
+	defaultTo(&o.SlowClients, SlowDisconnect)
+	defaultTo(&o.WriteTimeout, DefaultWriteTimeout)
 	if o.Port < 1 || o.Port > 65535 {
 		complain("Port", o.Port, "1 to 65535")
 	}
@@ -107,6 +123,18 @@ func (o Options) withDefaults(now time.Time) (Options, error) {
 	}
 	if o.MaxPayloadBytes < 1024 {
 		complain("MaxPayloadBytes", o.MaxPayloadBytes, "at least 1024")
+	}
+	if o.MaxQueuedBytes < 64<<10 {
+		complain("MaxQueuedBytes", o.MaxQueuedBytes, "at least 65536")
+	}
+	if o.MaxQueueAge < time.Millisecond {
+		complain("MaxQueueAge", o.MaxQueueAge, "at least 1ms")
+	}
+	if o.SlowClients != SlowDisconnect && o.SlowClients != SlowDrop {
+		complain("SlowClients", fmt.Sprintf("%q", o.SlowClients), `"disconnect" or "drop"`)
+	}
+	if o.WriteTimeout < time.Millisecond {
+		complain("WriteTimeout", o.WriteTimeout, "at least 1ms")
 	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	"github.com/zishang520/socket.io/v3/pkg/types"
@@ -25,6 +26,7 @@ func (*pollingTransport) New(ctx *types.HttpContext) transports.Transport {
 		Transport: transports.MakeTransport(),
 		link:      linkOf(ctx.Context()),
 		answered:  make(chan struct{}),
+		out:       newOutbox(),
 	}
 	p.Prototype(p)
 	p.Construct(ctx)
@@ -46,9 +48,7 @@ type polling struct {
 	mu       sync.Mutex
 	poll     *types.HttpContext // the GET that waits; nil: none
 	posting  bool               // a POST is being handled
-	queue    []*packet.Packet   // waits for the next poll
-	bytes    int                // data bytes in queue
-	held     bool               // the answer to a namespace connect waits for release
+	out      outbox             // waits for the next poll
 	heir     *webSocket         // took over; nil: nobody did
 	closing  bool               // the next poll is the last
 	answered chan struct{}      // closed when a closing session has told its client
@@ -77,7 +77,7 @@ func (p *polling) onPoll(ctx *types.HttpContext) {
 		return
 	}
 	p.poll = ctx
-	if (len(p.queue) > 0 && !p.held) || p.closing {
+	if p.readyLocked() || p.closing {
 		p.answerLocked()
 	}
 	waits := p.poll != nil
@@ -149,66 +149,90 @@ func (p *polling) receive(ctx *types.HttpContext) (status int, text string) {
 // Send queues packets, or answers the waiting poll with them; it never blocks. The
 // engine calls it with its flush lock held, so it must not report "ready".
 func (p *polling) Send(packets []*packet.Packet) {
-	p.mu.Lock()
-	if heir := p.heir; heir != nil {
-		p.mu.Unlock()
-		heir.Send(packets)
-		p.Emit("drain")
-		return
-	}
+	var ready readyList
 	for _, pk := range packets {
-		p.queueLocked(pk)
+		f, err := frameOf(pk)
+		if err != nil {
+			p.link.spawn(func() { p.OnError("a packet cannot be encoded", err) })
+			break
+		}
+		p.mu.Lock()
+		// A noop only makes a waiting poll return, which is what an upgrade waits for.
+		if pk.Type != packet.NOOP || p.poll != nil {
+			p.enqueueLocked([]*frame{f}, false, &ready)
+		}
+		p.mu.Unlock()
 	}
-	if p.poll != nil && len(p.queue) > 0 && !p.held {
-		p.answerLocked()
-	}
-	p.mu.Unlock()
+	p.link.hub.writers.add(ready)
 	p.Emit("drain")
 }
 
-func (p *polling) queueLocked(pk *packet.Packet) {
-	// A noop only makes a waiting poll return, which is what an upgrade waits for.
-	if pk.Type == packet.NOOP && p.poll == nil {
-		return
-	}
-	size := 1
-	if data, ok := pk.Data.(types.BufferInterface); ok {
-		size += data.Len()
-		if pk.Type == packet.MESSAGE && isConnectAnswer(data) {
-			p.held = true
-		}
-	}
-	if p.bytes+size > p.link.hub.queueBytes {
-		if !p.closing {
-			p.closing = true
-			p.link.cut("more than 8 MiB wait to be polled")
-			p.link.spawn(func() { p.OnError("slow consumer", nil) })
-		}
-		p.queue, p.bytes = nil, 0
-		return
-	}
-	p.queue = append(p.queue, pk)
-	p.bytes += size
+// enqueue queues the frames of one message, or answers the waiting poll with them.
+// Volatile ones are left out unless a poll waits.
+func (p *polling) enqueue(frames []*frame, volatile bool, ready *readyList) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.enqueueLocked(frames, volatile, ready)
 }
 
-// isConnectAnswer reports whether a Socket.IO packet answers the connect of the
-// default namespace.
-func isConnectAnswer(data types.BufferInterface) bool {
-	start, _ := data.Peek(len(connectAnswer) - 1)
-	return string(start) == string(connectAnswer[1:])
+func (p *polling) enqueueLocked(frames []*frame, volatile bool, ready *readyList) {
+	if p.heir != nil {
+		p.heir.enqueue(frames, volatile, ready)
+		return
+	}
+	if volatile && (p.poll == nil || p.out.held) {
+		return
+	}
+	switch verdict, reason := p.out.add(frames, p.link.hub.bounds, p.out.oldest()); verdict {
+	case dropped:
+		p.link.dropped()
+	case refused:
+		if !p.closing {
+			p.closing = true
+			p.link.cut(reason)
+			p.link.spawn(func() { p.OnError("slow consumer", nil) })
+		}
+		p.out.clear()
+	}
+	if p.poll != nil && p.readyLocked() {
+		p.answerLocked()
+	}
+}
+
+func (p *polling) readyLocked() bool { return len(p.out.frames) > 0 && !p.out.held }
+
+// hold lets nothing out before the answer to the namespace connect.
+func (p *polling) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.heir != nil {
+		p.heir.hold()
+		return
+	}
+	p.out.hold()
+}
+
+// drained returns a channel that is closed once little waits to be sent.
+func (p *polling) drained() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.heir != nil {
+		return p.heir.drained()
+	}
+	return p.out.whenDrained()
 }
 
 // release lets out the answer to a namespace connect and what follows it.
 func (p *polling) release() {
 	p.mu.Lock()
-	p.held = false
-	if p.poll != nil && len(p.queue) > 0 {
-		p.answerLocked()
+	defer p.mu.Unlock()
+	if p.heir != nil {
+		p.heir.release()
+		return
 	}
-	heir := p.heir
-	p.mu.Unlock()
-	if heir != nil {
-		heir.release()
+	p.out.release()
+	if p.poll != nil && p.readyLocked() {
+		p.answerLocked()
 	}
 }
 
@@ -221,8 +245,8 @@ func (p *polling) bequeath(heir *webSocket) {
 		return
 	}
 	p.heir = heir
-	heir.inherit(p.queue, p.held)
-	p.queue, p.bytes = nil, 0
+	heir.inherit(p.out)
+	p.out = newOutbox()
 }
 
 // answerLocked answers the waiting poll with what waits and, when the session ends,
@@ -230,30 +254,31 @@ func (p *polling) bequeath(heir *webSocket) {
 func (p *polling) answerLocked() {
 	ctx := p.poll
 	p.poll = nil
-	packets := p.queue
-	p.queue, p.bytes = nil, 0
+	body := make([]byte, 0, p.out.bytes+1)
+	for _, f := range p.out.frames {
+		body = appendPolled(body, f)
+	}
+	p.out.clear()
 	if p.closing {
 		p.toldLocked()
 		switch {
 		case !givesUpOnClose(ctx):
-			packets = append(packets, &packet.Packet{Type: packet.CLOSE})
-		case len(packets) == 0: // else the next poll learns it: the session is unknown by then
+			body = appendPolled(body, closeFrame)
+		case len(body) == 0: // else the next poll learns it: the session is unknown by then
 			respond(ctx, http.StatusBadRequest, "the session is closed")
 			return
 		}
 	}
-	payload, err := p.Parser().EncodePayload(packets)
-	if err != nil {
-		respond(ctx, http.StatusInternalServerError, "a packet cannot be encoded")
-		return
-	}
 	header := ctx.ResponseHeaders()
 	header.Set("Content-Type", "text/plain; charset=UTF-8")
-	header.Set("Content-Length", strconv.Itoa(payload.Len()))
+	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("Cache-Control", "no-store")
 	_ = ctx.SetStatusCode(http.StatusOK)
-	_, _ = ctx.Write(payload.Bytes())
+	_, _ = ctx.Write(body)
 }
+
+// closeFrame is Engine.IO's close packet.
+var closeFrame = newFrame(websocket.TextMessage, []byte("1"))
 
 // givesUpOnClose reports whether the poller is python-engineio, which takes a close
 // packet for its own wish to leave and never reconnects; a failed poll makes it
@@ -275,7 +300,8 @@ func (p *polling) toldLocked() {
 // fn makes the engine forget the session.
 func (p *polling) DoClose(fn types.Callable) {
 	p.mu.Lock()
-	p.closing, p.held = true, false
+	p.closing = true
+	p.out.release()
 	if p.poll != nil {
 		p.answerLocked()
 	}

@@ -25,7 +25,23 @@ func (r *relay) publish(e entry, sender socket.SocketId) error {
 	defer r.mu.Unlock()
 	r.history.add(e)
 	r.hub.counters.history.Store(int64(r.history.count))
-	return r.hub.server.Sockets().Except(socket.Room(sender), probeRoom).Emit("claude_event", e.event)
+	r.hub.adapter.deliver(&delivery{except: []socket.Room{socket.Room(sender), probeRoom}, payload: e.payload})
+	return nil
+}
+
+// broadcast sends what was emitted through the library, and returns to how many
+// clients.
+func (r *relay) broadcast(a *adapter, d *delivery) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return a.deliver(d)
+}
+
+// activate lets events go to a member that has joined its namespace.
+func (r *relay) activate(a *adapter, m *member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a.admit(m)
 }
 
 // newest reads the history, see history.newest.
@@ -70,5 +86,5 @@ func (r *relay) pass() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hub.counters.history.Store(int64(r.history.count))
-	_ = r.hub.server.Sockets().To(emptyRoom).Except(probeRoom).Emit("claude_event", map[string]any{})
+	r.hub.adapter.deliver(&delivery{rooms: []socket.Room{emptyRoom}, except: []socket.Room{probeRoom}})
 }

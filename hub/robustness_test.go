@@ -321,8 +321,8 @@ func TestASlowConsumerIsCutAndABystanderNoticesNothing(t *testing.T) {
 
 func TestAClientThatTakesNothingIsCutByTheWriteDeadline(t *testing.T) {
 	r := start(t, Options{}, func(h *Hub) {
-		h.writeTimeout = 100 * time.Millisecond
-		h.queueBytes = 1 << 40
+		h.bounds.write = 100 * time.Millisecond
+		h.bounds.bytes = 1 << 40
 	})
 	stuck := r.dial(t, nil)
 	if err := stuck.conn.NetConn().(*net.TCPConn).SetReadBuffer(4096); err != nil {

@@ -48,6 +48,7 @@ type counters struct {
 	lastActivity atomic.Int64 // nanoseconds since 1970; 0: never
 	descriptors  atomic.Int64
 	history      atomic.Int64
+	dropped      atomic.Uint64 // messages that were left out for slow clients
 }
 
 func (c *counters) touch(now time.Time) { c.lastActivity.Store(now.UnixNano()) }

@@ -88,7 +88,7 @@ func TestStopDoesNotWaitForAHandlerForEver(t *testing.T) {
 }
 
 func TestStopIsNotHeldUpByAClientThatTakesNothing(t *testing.T) {
-	r := start(t, Options{}, func(h *Hub) { h.queueBytes = 1 << 40 })
+	r := start(t, Options{}, func(h *Hub) { h.bounds.bytes = 1 << 40 })
 	stuck := r.dial(t, nil)
 	if err := stuck.conn.NetConn().(*net.TCPConn).SetReadBuffer(4096); err != nil {
 		t.Fatal(err)

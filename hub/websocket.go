@@ -1,12 +1,13 @@
 package hub
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -16,12 +17,6 @@ import (
 )
 
 const (
-	// queueBytes bounds what waits to be sent to one client, in bytes. A client
-	// beyond it is cut off.
-	queueBytes = 8 << 20
-	// writeTimeout bounds one write to a client. A client that takes nothing for
-	// so long is cut off.
-	writeTimeout = 10 * time.Second
 	// batchBytes is about how much is written at once.
 	batchBytes = 64 << 10
 	// closeTimeout bounds what a closing transport still sends, and how long it
@@ -47,11 +42,13 @@ func (*webSocketTransport) New(ctx *types.HttpContext) transports.Transport {
 		conn:      ctx.Websocket.Conn,
 		closeCode: websocket.CloseNormalClosure,
 		written:   make(chan struct{}),
+		out:       newOutbox(),
 	}
+	t.raw = rawConn(t.conn.NetConn())
 	t.Prototype(t)
 	t.Construct(ctx)
 	t.SetWritable(true) // for good: what waits, waits here, bounded
-	t.conn.SetPingHandler(func(data string) error { t.push(message{websocket.PongMessage, []byte(data)}); return nil })
+	t.conn.SetPingHandler(func(data string) error { t.push(newFrame(websocket.PongMessage, []byte(data))); return nil })
 	t.conn.SetCloseHandler(func(int, string) error { return nil }) // read answers it
 	if sid := ctx.Query().Peek("sid"); sid != "" {
 		t.upgrades = true
@@ -68,35 +65,41 @@ func (*webSocketTransport) New(ctx *types.HttpContext) transports.Transport {
 // client is registered, so that no event overtakes the registration; it bounds
 // what waits for a slow client; and it closes with a close frame.
 //
-// Two goroutines belong to it, both the hub's tasks: read, which alone reports
-// the end of the connection, and write, which lives while something waits.
+// One goroutine belongs to it, read, which alone reports the end of the connection.
+// The hub's writers write what waits, without ever waiting themselves; while the
+// client does not take everything at once, a second goroutine writes, drain.
 type webSocket struct {
 	transports.Transport
 	link *link
 	conn *websocket.Conn
+	raw  syscall.RawConn // nil: it cannot be written to without waiting
 	// upgrades is set when the connection is offered to a session that polls.
 	upgrades bool
 	from     *polling // the transport that is to be replaced; nil: none
 	reading  sync.Once
 	written  chan struct{} // closed when nothing more will be written
 
+	next *webSocket // in the list of a writers
+
 	mu        sync.Mutex
-	queue     []message
-	bytes     int  // payload bytes in queue and in the batch being written
-	writing   bool // write is running
-	held      bool // the answer to a namespace connect waits for release
-	closing   bool // the close frame is queued; nothing follows it
-	severed   bool // the connection is closed, what waited is dropped
-	hungUp    bool // written is closed
+	out       outbox
+	state     writeState
+	rest      []byte    // of a write that the client took in part
+	restAt    time.Time // when the oldest frame in rest was made
+	closing   bool      // the close frame is queued; nothing follows it
+	severed   bool      // the connection is closed, what waited is dropped
+	hungUp    bool      // written is closed
 	closeCode int
 }
 
-// message is one WebSocket message. Payloads may be shared between clients and
-// are never changed.
-type message struct {
-	opcode  int
-	payload []byte
-}
+// writeState says who writes to a connection.
+type writeState int
+
+const (
+	idle  writeState = iota
+	ready            // a writer, now or soon
+	slow             // drain
+)
 
 var _ transports.Transport = (*webSocket)(nil)
 
@@ -131,133 +134,195 @@ func (t *webSocket) startReading() {
 // held, so it must not report "ready".
 func (t *webSocket) Send(packets []*packet.Packet) {
 	for _, p := range packets {
-		m, err := t.encode(p)
+		f, err := frameOf(p)
 		if err != nil {
 			t.sever("a packet cannot be encoded: " + err.Error())
 			break
 		}
-		t.push(m)
+		t.push(f)
 	}
 	t.Emit("drain")
 }
 
-func (t *webSocket) encode(p *packet.Packet) (message, error) {
-	if p.Options != nil && p.Options.WsPreEncodedFrame != nil {
-		return message{opcodeOf(p.Options.WsPreEncodedFrame), p.Options.WsPreEncodedFrame.Bytes()}, nil
-	}
-	data, err := t.Parser().EncodePacket(p, t.SupportsBinary())
-	if err != nil {
-		return message{}, err
-	}
-	return message{opcodeOf(data), data.Bytes()}, nil
+func (t *webSocket) push(f *frame) {
+	var ready readyList
+	t.enqueue([]*frame{f}, false, &ready)
+	t.link.hub.writers.add(ready)
 }
 
-func opcodeOf(data types.BufferInterface) int {
-	if _, ok := data.(*types.StringBuffer); ok {
-		return websocket.TextMessage
-	}
-	return websocket.BinaryMessage
-}
-
-// connectAnswer is how the answer to a connect of the default namespace begins,
-// in an Engine.IO message.
-var connectAnswer = []byte("40{")
-
-func (t *webSocket) push(m message) {
+// enqueue queues the frames of one message and adds the WebSocket to ready when
+// that has to be handed to the writers. Volatile ones are left out while the client
+// has not taken what came before.
+func (t *webSocket) enqueue(frames []*frame, volatile bool, ready *readyList) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closing || t.severed {
+	if t.closing || t.severed || (volatile && (t.state == slow || t.out.held)) {
 		return
 	}
-	if t.bytes+len(m.payload) > t.link.hub.queueBytes {
-		t.severLocked("more than 8 MiB wait to be sent")
-		return
+	oldest := t.restAt
+	if t.state != slow {
+		oldest = t.out.oldest()
 	}
-	if m.opcode == websocket.TextMessage && bytes.HasPrefix(m.payload, connectAnswer) {
-		t.held = true
+	switch verdict, reason := t.out.add(frames, t.link.hub.bounds, oldest); verdict {
+	case queued:
+		t.wakeLocked(ready)
+	case dropped:
+		t.link.dropped()
+	case refused:
+		t.severLocked(reason)
 	}
-	t.queue = append(t.queue, m)
-	t.bytes += len(m.payload)
-	t.wakeLocked()
+}
+
+// hold lets nothing out before the answer to the namespace connect.
+func (t *webSocket) hold() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.out.hold()
+}
+
+// drained returns a channel that is closed once little waits to be sent.
+func (t *webSocket) drained() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.out.whenDrained()
 }
 
 // release lets out the answer to a namespace connect and what follows it.
 func (t *webSocket) release() {
+	var ready readyList
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.held = false
-	t.wakeLocked()
+	t.out.release()
+	t.wakeLocked(&ready)
+	t.mu.Unlock()
+	t.link.hub.writers.add(ready)
 }
 
 // inherit takes over what the polling transport before this one had not sent.
-func (t *webSocket) inherit(packets []*packet.Packet, held bool) {
-	t.Send(packets)
-	if !held {
-		t.release()
-	}
+func (t *webSocket) inherit(out outbox) {
+	var ready readyList
+	t.mu.Lock()
+	out.frames = append(out.frames, t.out.frames...)
+	out.bytes += t.out.bytes
+	t.out = out
+	t.wakeLocked(&ready)
+	t.mu.Unlock()
+	t.link.hub.writers.add(ready)
 }
 
-func (t *webSocket) wakeLocked() {
-	if t.writing || t.held || t.severed || len(t.queue) == 0 {
+func (t *webSocket) wakeLocked(list *readyList) {
+	if t.state != idle || t.out.held || t.severed || len(t.out.frames) == 0 {
 		return
 	}
-	t.writing = true
-	t.link.spawn(t.write)
+	if t.raw == nil {
+		t.state = slow
+		t.link.spawn(t.drain)
+		return
+	}
+	t.state = ready
+	list.add(t)
 }
 
-// write sends what waits, as many messages at a time as batchBytes hold, and
-// returns when nothing waits.
-func (t *webSocket) write() {
-	var batch []byte
-	for {
-		batch = batch[:0]
-		sent := 0
-		t.mu.Lock()
-		n := 0
-		for ; n < len(t.queue) && (n == 0 || len(batch)+len(t.queue[n].payload) <= batchBytes); n++ {
-			batch = appendFrame(batch, t.queue[n])
-			sent += len(t.queue[n].payload)
+// flush writes what waits, as far as the client takes it at once, and reports
+// whether there is more to write.
+func (t *webSocket) flush(b *batch) (again bool) {
+	t.mu.Lock()
+	at := t.out.oldest()
+	var data []byte
+	shared := false
+	if !t.severed && !t.out.held {
+		data, shared = b.gather(&t.out)
+	}
+	if data == nil {
+		t.state = idle
+		t.mu.Unlock()
+		return false
+	}
+	t.mu.Unlock()
+	n, err := b.attempt.write(t.raw, data)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.out.sent(n)
+	switch {
+	case t.severed || err != nil:
+		t.state = idle
+		t.severLocked("")
+	case n < len(data):
+		t.state = slow
+		t.rest, t.restAt = data[n:], at
+		if !shared {
+			t.rest = slices.Clone(t.rest)
 		}
-		clear(t.queue[:n])
-		t.queue = t.queue[n:]
-		if n == 0 {
-			t.queue = nil
-			t.writing = false
-			last := t.closing
+		t.link.spawn(t.drain)
+	case len(t.out.frames) > 0 && !t.out.held:
+		return true
+	default:
+		t.state = idle
+		if t.closing {
+			t.link.spawn(t.hangUp)
+		}
+	}
+	return false
+}
+
+// drain writes for a client that does not take everything at once, until it has
+// caught up, or is too slow to be kept.
+func (t *webSocket) drain() {
+	b := batches.Get().(*batch)
+	defer batches.Put(b)
+	conn, bounds := t.conn.NetConn(), t.link.hub.bounds
+	for {
+		t.mu.Lock()
+		if len(t.rest) == 0 {
+			t.restAt = t.out.oldest()
+			if !t.out.held {
+				t.rest, _ = b.gather(&t.out)
+			}
+		}
+		data := t.rest
+		if t.severed || len(data) == 0 {
+			t.rest, t.restAt, t.state = nil, time.Time{}, idle
+			last := t.closing && !t.severed
+			_ = conn.SetWriteDeadline(time.Time{})
 			t.mu.Unlock()
 			if last {
 				t.hangUp()
 			}
 			return
 		}
-		timeout := t.link.hub.writeTimeout
-		if t.closing {
-			timeout = closeTimeout
+		deadline := time.Now().Add(bounds.write)
+		if tooOld := t.restAt.Add(bounds.age); bounds.policy == SlowDisconnect && tooOld.Before(deadline) {
+			deadline = tooOld
 		}
-		// On the connection itself, because gorilla would only note it; under the
-		// lock, so that it cannot undo the shorter deadline of closeWith.
-		_ = t.conn.NetConn().SetWriteDeadline(time.Now().Add(timeout))
+		if t.closing {
+			deadline = time.Now().Add(closeTimeout)
+		}
+		// Under the lock, so that it cannot undo the shorter deadline of closeWith.
+		_ = conn.SetWriteDeadline(deadline)
 		t.mu.Unlock()
 
-		// One call, so that a control frame of the reading side cannot come between.
-		if _, err := t.conn.NetConn().Write(batch); err != nil {
+		n, err := conn.Write(data)
+		t.mu.Lock()
+		t.out.sent(n)
+		t.rest = data[n:]
+		if err != nil && !(isTimeout(err) && n > 0 && bounds.policy == SlowDrop && !t.closing) {
 			reason := ""
-			if isTimeout(err) {
-				reason = "one write took longer than " + t.link.hub.writeTimeout.String()
+			if isTimeout(err) && !t.closing { // else we are leaving anyway
+				reason = t.slowReason(deadline, bounds)
 			}
-			t.mu.Lock()
-			if t.closing {
-				reason = "" // we are leaving anyway
-			}
-			t.writing = false
+			t.rest, t.state = nil, idle
 			t.severLocked(reason)
 			t.mu.Unlock()
 			return
 		}
-		t.mu.Lock()
-		t.bytes -= sent
 		t.mu.Unlock()
 	}
+}
+
+func (t *webSocket) slowReason(deadline time.Time, b bounds) string {
+	if b.policy == SlowDisconnect && deadline.Equal(t.restAt.Add(b.age)) {
+		return fmt.Sprintf("what waits to be sent is older than %v", b.age)
+	}
+	return fmt.Sprintf("one write took longer than %v", b.write)
 }
 
 // sever closes the connection at once. The reading side reports it.
@@ -272,7 +337,7 @@ func (t *webSocket) severLocked(reason string) {
 		return
 	}
 	t.severed = true
-	t.queue = nil
+	t.out.clear()
 	t.writtenLocked()
 	if reason != "" {
 		t.link.cut(reason)
@@ -322,20 +387,26 @@ func (t *webSocket) setCloseCode(code int) {
 
 // closeWith queues a close frame with the given code, 0 for the one that was set.
 func (t *webSocket) closeWith(code int) {
+	var ready readyList
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.closing || t.severed {
+		t.mu.Unlock()
 		return
 	}
 	if code == 0 {
 		code = t.closeCode
 	}
-	t.queue = append(t.queue, message{websocket.CloseMessage, websocket.FormatCloseMessage(code, "")})
-	t.closing, t.held = true, false
-	if t.writing { // perhaps in a write that a slow client lets wait
+	last := newFrame(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""))
+	t.out.frames = append(t.out.frames, last)
+	t.out.bytes += len(last.wire)
+	t.closing = true
+	t.out.release()
+	if t.state == slow { // in a write that a slow client lets wait
 		_ = t.conn.NetConn().SetWriteDeadline(time.Now().Add(closeTimeout))
 	}
-	t.wakeLocked()
+	t.wakeLocked(&ready)
+	t.mu.Unlock()
+	t.link.hub.writers.add(ready)
 }
 
 // read delivers messages until the connection ends, and reports that end.
@@ -434,19 +505,4 @@ func isNetwork(err error) bool {
 	var netErr net.Error
 	return errors.As(err, &netErr) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-}
-
-// appendFrame appends m as one unmasked WebSocket frame (RFC 6455, section 5.2).
-func appendFrame(b []byte, m message) []byte {
-	const final = 0x80
-	b = append(b, final|byte(m.opcode))
-	switch n := len(m.payload); {
-	case n < 126:
-		b = append(b, byte(n))
-	case n <= 0xffff:
-		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
-	default:
-		b = binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
-	}
-	return append(b, m.payload...)
 }
