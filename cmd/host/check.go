@@ -32,7 +32,7 @@ Exit code 0 yes, 6 no, 3 when no host runs.`,
 			case live:
 				kind = adminapi.Live
 			}
-			h, err := c.find()
+			h, err := c.ask()
 			if err != nil {
 				return c.no(kind, err)
 			}

@@ -145,6 +145,22 @@ func (c *cli) find() (running, error) {
 	return running{place: p, Info: info, client: adminapi.Dial(cmp.Or(info.SocketDir, p.dir))}, nil
 }
 
+// ask finds the host that is meant, for a question to it. The error is an
+// exitError with code 3 when it does not run, and with code 6, at once, when its
+// process is frozen and could not answer.
+func (c *cli) ask() (running, error) {
+	h, err := c.find()
+	if err != nil || !instance.Frozen(h.PID) {
+		return h, err
+	}
+	return h, &exitError{exitUnhealthy, &problem.Error{
+		Code: problem.HealthCheckFailed, What: fmt.Sprintf("host (pid %d) on %s is frozen and does not answer", h.PID, h.place),
+		Why:     "its process was stopped, by a signal (SIGSTOP), Ctrl-Z in its terminal or a debugger; until it goes on\nnobody looks after the hub",
+		Steps:   []string{fmt.Sprintf("let it go on: kill -CONT %d", h.PID), "or replace it: host restart" + h.flags()},
+		Context: map[string]any{"pid": h.PID, "process_status": "frozen", "state_dir": h.dir, "host": h.host, "port": h.port},
+	}}
+}
+
 // notRunning explains that the host that is meant does not run, and names those
 // that do.
 func (c *cli) notRunning(p place, err error) error {

@@ -27,7 +27,7 @@ gives the three lists apart: reports, transitions and recoveries.`,
 			if window <= 0 || window > 7*24*time.Hour {
 				return &usageError{fmt.Sprintf("--window %s is no window", window), "give a time such as 30m or 24h, at most 168h"}
 			}
-			h, err := c.find()
+			h, err := c.ask()
 			if err != nil {
 				return err
 			}

@@ -21,7 +21,7 @@ Exit code 0 when every plugin runs or is on its way, 5 when one is refused or
 quarantined, 3 when no host runs.`,
 		Example: "  host plugins\n  host plugins release network",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			h, err := c.find()
+			h, err := c.ask()
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ Exit code 0 when it is on its way, 5 when there is no such plugin, 3 when no
 host runs.`,
 		Example: "  host plugins release network",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			h, err := c.find()
+			h, err := c.ask()
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@ can change at run time changes now; the rest is listed and waits for a restart.
 Exit code 0 when the file is good, 2 when it is not, 3 when no host runs.`,
 		Example: "  host doctor --config upkeep.json && host reload",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			h, err := c.find()
+			h, err := c.ask()
 			if err != nil {
 				return err
 			}

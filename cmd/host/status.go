@@ -25,7 +25,7 @@ Exit code 0 while clients are served well enough, 3 when no host runs, 6 when
 health is critical, or unknown for too long, or host does not answer.`,
 		Example: "  host status\n  host status --port 8766\n  host status --json | jq -r .status",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			h, err := c.find()
+			h, err := c.ask()
 			if err != nil {
 				return err
 			}

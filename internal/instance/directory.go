@@ -44,9 +44,16 @@ func unusableFor(dir string, err error) error {
 	return unusable(dir, why, err, "name another directory: --state-dir DIR")
 }
 
+// maxPath is how long a path may be on Linux; elsewhere it is less.
+const maxPath = 4095
+
 // makeDirectory creates the state directory where it is absent, and refuses one
 // that a stranger owns. It gives back the path without symbolic links.
 func makeDirectory(dir string) (string, error) {
+	if len(dir) > maxPath { // else folders are made until the system refuses one
+		return "", unusable(dir, fmt.Sprintf("file name too long: its path has %d bytes, and %d are possible", len(dir), maxPath), syscall.ENAMETOOLONG,
+			"name a directory with a shorter path: --state-dir DIR")
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", unusableFor(dir, err)
 	}

@@ -49,6 +49,20 @@ func Look(pid int) problem.Process {
 	return found
 }
 
+// Frozen says whether a process is stopped: by SIGSTOP, Ctrl-Z or a debugger, so
+// that it cannot answer until somebody lets it go on. It answers within 300 ms,
+// and with no where the system does not say.
+func Frozen(pid int) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), lookPatience)
+	defer cancel()
+	p, err := gopsutil.NewProcessWithContext(ctx, int32(pid))
+	if err != nil {
+		return false
+	}
+	states, err := p.StatusWithContext(ctx)
+	return err == nil && slices.Contains(states, gopsutil.Stop)
+}
+
 // searchPatience bounds the search for who listens on a port.
 const searchPatience = 2 * time.Second
 

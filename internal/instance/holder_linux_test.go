@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	gopsnet "github.com/shirou/gopsutil/v3/net"
+	"golang.org/x/sys/unix"
 
 	"github.com/upkeephub/upkeep/core/problem"
 )
@@ -75,6 +77,34 @@ func TestTheSearchForAListenerDoesNotOutlastItsPatience(t *testing.T) {
 	found, err := Listeners(ctx, 1)
 	if took := time.Since(began); took > time.Second || len(found) > 0 {
 		t.Errorf("found %v, %v after %s", found, err, took)
+	}
+}
+
+func TestAFrozenProcessIsSeenToBe(t *testing.T) {
+	c := newChild(t, "host")
+	pid := c.cmd.Process.Pid
+	c.must("open " + t.TempDir())
+	if Frozen(pid) {
+		t.Error("a process that runs is called frozen")
+	}
+	if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !Frozen(pid) {
+		t.Error("a stopped process is not called frozen")
+	}
+	if err := c.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	c.must("close") // it goes on
+	if Frozen(pid) {
+		t.Error("a process that goes on is called frozen")
+	}
+	if Frozen(1<<31 - 1) {
+		t.Error("a process that does not exist is called frozen")
 	}
 }
 

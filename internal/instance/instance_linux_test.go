@@ -3,6 +3,7 @@ package instance
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -145,11 +146,17 @@ func TestNobodyIsToldToEndAProcessThatIsNotProved(t *testing.T) {
 	}
 }
 
+// races is how often two processes start at once:
+//
+//	go test ./internal/instance -run TwoHostsAtOnce -races 10000 -timeout 1h
+var races = flag.Int("races", 200, "how often two hosts start at once")
+
 func TestOfTwoHostsAtOnceOneWins(t *testing.T) {
-	rounds := 200
+	rounds := *races
 	if testing.Short() {
-		rounds = 20
+		rounds = min(rounds, 20)
 	}
+	began := time.Now()
 	a, b := newChild(t, "host"), newChild(t, "host")
 	dir := filepath.Join(t.TempDir(), "state")
 	named := 0
@@ -176,7 +183,11 @@ func TestOfTwoHostsAtOnceOneWins(t *testing.T) {
 			t.Fatalf("round %d: the first to answer lost: %s", round, first.Error)
 		}
 		winner.must("write 8765")
+		before := listing(t, dir)
 		second := <-answers
+		if after := listing(t, dir); !slices.Equal(before, after) {
+			t.Fatalf("round %d: the loser changed the directory:\n%v\nbefore:\n%v", round, after, before)
+		}
 		if second.PID != loser.cmd.Process.Pid || second.Code != problem.DaemonConflict {
 			t.Fatalf("round %d: %d won, and the other got %+v; want a conflict", round, first.PID, second)
 		}
@@ -195,10 +206,11 @@ func TestOfTwoHostsAtOnceOneWins(t *testing.T) {
 		if left := listing(t, dir); len(left) != 2 { // the directory and its lock file
 			t.Fatalf("round %d: this is left:\n%s", round, strings.Join(left, "\n"))
 		}
-		if round == 100 { // half of the rounds in a directory that is there, half in a new one
+		if round == rounds/2 { // half of the rounds in a directory that is there, half in a new one
 			dir += "2"
 		}
 	}
+	t.Logf("%d races in %s: one winner each, %d losers named it", rounds, time.Since(began).Round(time.Millisecond), named)
 	if named < rounds*9/10 {
 		t.Errorf("%d of %d losers named the winner, want nearly all", named, rounds)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
 
 	"github.com/upkeephub/upkeep/core/problem"
 )
@@ -57,6 +58,12 @@ func keeping(t *testing.T, dir string) (*Instance, lineWriter) {
 	return i, lines
 }
 
+// exchange lets two paths change places in one step, so that Keep, which looks
+// all the time, finds no moment between two.
+func exchange(a, b string) error {
+	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+}
+
 func TestKeepLooksOftenEnough(t *testing.T) {
 	if i := open(t, t.TempDir(), Options{}); i.keepEvery > 7*time.Second {
 		t.Errorf("Keep looks every %s: what was removed must be back within 15 s", i.keepEvery)
@@ -66,7 +73,7 @@ func TestKeepLooksOftenEnough(t *testing.T) {
 func TestWhatSomebodyDeletesIsPutBack(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	_, lines := keeping(t, dir)
-	pid, lock := filepath.Join(dir, "host-8765.pid"), filepath.Join(dir, "host.lock")
+	pid, lock, aside := filepath.Join(dir, "host-8765.pid"), filepath.Join(dir, "host.lock"), filepath.Join(t.TempDir(), "aside")
 	before, err := os.ReadFile(pid)
 	if err != nil {
 		t.Fatal(err)
@@ -78,9 +85,9 @@ func TestWhatSomebodyDeletesIsPutBack(t *testing.T) {
 	}{
 		{"the PID file is gone", func() error { return os.Remove(pid) }, "the PID file was removed"},
 		{"the PID file is another", func() error { return os.WriteFile(pid, []byte("1"), 0o600) }, "the PID file was removed"},
-		{"the PID file is a folder", func() error { return errors.Join(os.Remove(pid), os.MkdirAll(filepath.Join(pid, "x"), 0o700)) }, "the PID file was removed"},
+		{"the PID file is a folder", func() error { return errors.Join(os.MkdirAll(filepath.Join(aside, "x"), 0o700), exchange(aside, pid)) }, "the PID file was removed"},
 		{"the lock file is gone", func() error { return os.Remove(lock) }, "the lock file was removed"},
-		{"everything is gone", func() error { return os.RemoveAll(dir) }, "the PID file was removed"},
+		{"everything is gone", func() error { return os.Rename(dir, dir+"-gone") }, "the PID file was removed"},
 	} {
 		if err := tc.damage(); err != nil {
 			t.Fatal(err)
@@ -98,11 +105,11 @@ func TestWhatSomebodyDeletesIsPutBack(t *testing.T) {
 func TestWhatCannotBePutBackIsTold(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	i, lines := keeping(t, dir)
-	if err := errors.Join(os.Rename(dir, dir+"2"), os.WriteFile(dir, nil, 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(dir+"2", nil, 0o600), exchange(dir, dir+"2")); err != nil {
 		t.Fatal(err)
 	}
 	lines.await(t, "cannot put back")
-	if err := errors.Join(os.Remove(dir), os.Rename(dir+"2", dir)); err != nil {
+	if err := exchange(dir, dir+"2"); err != nil {
 		t.Fatal(err)
 	}
 	if open, err := i.restore(); !open || err != nil {

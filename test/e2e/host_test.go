@@ -388,7 +388,7 @@ func TestPIDFileIsWrittenAgainAndTheLockHoldsWithoutIt(t *testing.T) {
 	if exit.Code != 4 {
 		t.Errorf("without the PID file a second host ends with %s, want code 4: the lock holds", exit)
 	}
-	eventually(t, 20*time.Second, "the PID file is there again", func() error {
+	eventually(t, 15*time.Second, "the PID file is there again", func() error {
 		content, err := h.PIDFile()
 		if err == nil && number(content, "pid") != float64(h.PID()) {
 			err = errors.New("it names another process")

@@ -28,7 +28,7 @@ type Options struct {
 	Args       []string          // behind --plugins, --port, --admin and --state-dir
 	Bare       bool              // only Args are given: none of the above
 	NoAdmin    bool              // --admin is not given: host's default holds
-	Env        map[string]string // beside PATH and HOME; nothing else is inherited
+	Env        map[string]string // beside PATH, HOME and XDG_CACHE_HOME; nothing else is inherited
 	Prefix     []string          // a command that executes host in its place, e.g. prlimit
 }
 
@@ -88,7 +88,7 @@ func Start(o Options) (*Host, error) {
 	}
 	args = append(args, o.Args...)
 	h.cmd = exec.Command(args[0], args[1:]...)
-	h.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	h.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "XDG_CACHE_HOME=" + o.StateDir + "-cache"}
 	for k, v := range o.Env {
 		h.cmd.Env = append(h.cmd.Env, k+"="+v)
 	}
