@@ -27,7 +27,12 @@ var rooms = map[string][]string{
 	"internal/doctor":     {"core/"},
 	"internal/systemd":    {},
 	"plugins/process":     {"sdk"}, "plugins/network": {"sdk"}, "plugins/service": {"sdk"}, "plugins/recovery-graded": {"sdk"},
-	"cmd/host": {"internal/app", "internal/adminapi", "internal/config", "internal/instance", "internal/doctor", "hub", "core/"},
+
+	// for plugin authors
+	"internal/trial":       {"proto/", "internal/child"},
+	"internal/conformance": {"proto/", "internal/child", "internal/trial"},
+
+	"cmd/host": {"internal/pluginhost", "internal/trial", "internal/conformance", "internal/app", "internal/adminapi", "internal/config", "internal/instance", "internal/doctor", "hub", "core/"},
 }
 
 func list(t *testing.T, args ...string) []string {

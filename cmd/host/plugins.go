@@ -19,7 +19,7 @@ what does not, and why not.
 
 Exit code 0 when every plugin runs or is on its way, 5 when one is refused or
 quarantined, 3 when no host runs.`,
-		Example: "  host plugins\n  host plugins release network",
+		Example: "  host plugins\n  host plugins release network\n  host plugins test ./plugins/network",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, err := c.ask()
 			if err != nil {
@@ -68,7 +68,7 @@ host runs.`,
 		c.hostFlags(one)
 		c.outputFlags(one)
 	}
-	cmd.AddCommand(release)
+	cmd.AddCommand(release, newPluginsTestCommand(c))
 	return cmd
 }
 
