@@ -42,7 +42,7 @@ no host runs
 a host runs there already, or the port is taken
 .TP
 \fB5\fP
-a plugin is refused, quarantined, or not there
+a plugin is refused, quarantined, not there, or breaks a rule
 .TP
 \fB6\fP
 unhealthy: health is critical or has been unknown for too long, or host does not answer

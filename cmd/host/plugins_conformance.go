@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/upkeephub/upkeep/core/problem"
 	"github.com/upkeephub/upkeep/internal/conformance"
 	"github.com/upkeephub/upkeep/internal/pluginhost"
 )
@@ -89,11 +90,12 @@ func locate(path string) (pluginhost.Candidate, error) {
 	if err == nil {
 		return found, nil
 	}
+	told := &problem.Error{Code: problem.NotFound, What: "there is no plugin to start at " + path, Why: err.Error(), Err: err}
 	var hinter interface{ Hint() string }
 	if errors.As(err, &hinter) && hinter.Hint() != "" {
-		err = fmt.Errorf("%w\nhost: hint: %s", err, hinter.Hint())
+		told.Steps = []string{hinter.Hint()}
 	}
-	return found, &exitError{exitPlugins, err}
+	return found, &exitError{exitPlugins, told}
 }
 
 // pluginSettings are the settings of a plugin's plugin.json with those of a file

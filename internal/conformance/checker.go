@@ -275,7 +275,7 @@ func watchRule(ctx context.Context, k *kit) *breach {
 	for {
 		answer, err := stream.Recv()
 		switch {
-		case watching.Err() != nil || errors.Is(err, io.EOF):
+		case watching.Err() != nil || errors.Is(err, io.EOF) || status.Code(err) == codes.DeadlineExceeded:
 			return nil // it may be quiet, and it may end: host opens it again
 		case err != nil:
 			return &breach{"Watch: " + k.explain(p, err), change}
