@@ -10,19 +10,16 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/upkeephub/upkeep/core/problem"
+	"github.com/upkeephub/upkeep/internal/answer"
 )
 
 // Prefix is where the paths of the API begin.
@@ -55,6 +52,7 @@ type api struct {
 	ops    Operations
 	opts   Options
 	log    hclog.Logger
+	out    answer.Writer
 	mux    *http.ServeMux
 	routes []route
 }
@@ -67,6 +65,7 @@ func Handler(ops Operations, opts Options) http.Handler {
 	if a.log == nil {
 		a.log = hclog.NewNullLogger()
 	}
+	a.out = answer.Writer{Log: a.log}
 	methods := map[string]map[string]route{}
 	for _, rt := range a.routes {
 		if methods[rt.path] == nil {
@@ -83,41 +82,22 @@ func Handler(ops Operations, opts Options) http.Handler {
 
 // ServeHTTP answers one request.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer func() {
-		p := recover()
-		if p == nil {
+	a.out.Guard(w, r, func() {
+		if status, err := a.admit(r); err != nil {
+			if status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="upkeep"`)
+			}
+			a.out.Problem(w, r, status, err)
 			return
 		}
-		if p == http.ErrAbortHandler {
-			panic(p)
-		}
-		a.log.Error("answering an admin request panicked", "path", r.URL.Path, "error", p, "stack", string(debug.Stack()))
-		a.refuse(w, r, http.StatusInternalServerError, &problem.Error{
-			Code: problem.Internal, What: "the request could not be answered", Why: "a bug in host; its log has the details",
-			Steps: []string{"report it with the lines around \"answering an admin request panicked\" in host's log"},
-		})
-	}()
-	head := w.Header()
-	head.Set("Cache-Control", "no-store")
-	head.Set("X-Content-Type-Options", "nosniff")
-	if status, err := a.admit(r); err != nil {
-		if status == http.StatusUnauthorized {
-			head.Set("WWW-Authenticate", `Bearer realm="upkeep"`)
-		}
-		a.refuse(w, r, status, err)
-		return
-	}
-	a.mux.ServeHTTP(w, r)
+		a.mux.ServeHTTP(w, r)
+	})
 }
 
 // admit says whether the request may come in at all.
 func (a *api) admit(r *http.Request) (status int, refused *problem.Error) {
-	if !a.opts.Owner && !a.ourHost(r.Host) {
-		return http.StatusMisdirectedRequest, &problem.Error{
-			Code: problem.ForeignHost, What: "the request is for another host name",
-			Why:   "host answers here only under the names of this machine, so that no web page can ask through a name of its own",
-			Steps: []string{"use http://127.0.0.1 with the port of the admin listener"},
-		}
+	if !a.opts.Owner && !answer.OurHost(r.Host, a.opts.Hosts) {
+		return http.StatusMisdirectedRequest, answer.ForeignHost("http://127.0.0.1 with the port of the admin listener")
 	}
 	if foreignOrigin(r) {
 		return http.StatusForbidden, &problem.Error{
@@ -141,22 +121,6 @@ func (a *api) knows(header string) bool {
 	scheme, token, _ := strings.Cut(header, " ")
 	got, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(a.opts.Token))
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && a.opts.Token != "" && strings.EqualFold(scheme, "Bearer")
-}
-
-// ourHost says whether a Host header names this machine.
-func (a *api) ourHost(header string) bool {
-	name := header
-	if host, _, err := net.SplitHostPort(header); err == nil {
-		name = host
-	}
-	name = strings.TrimSuffix(strings.Trim(name, "[]"), ".")
-	if strings.EqualFold(name, "localhost") {
-		return true
-	}
-	if addr, err := netip.ParseAddr(name); err == nil && addr.IsLoopback() {
-		return true
-	}
-	return slices.ContainsFunc(a.opts.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
 // foreignOrigin says whether a browser sent the request for another page than
@@ -190,7 +154,7 @@ func (a *api) dispatch(w http.ResponseWriter, r *http.Request, byMethod map[stri
 		}
 		slices.Sort(allowed)
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		a.refuse(w, r, http.StatusMethodNotAllowed, &problem.Error{
+		a.out.Problem(w, r, http.StatusMethodNotAllowed, &problem.Error{
 			Code: problem.MethodNotAllowed, What: fmt.Sprintf("%s is no method of this path", r.Method), Why: "it has " + strings.Join(allowed, ", "),
 			Steps: []string{"see " + Prefix + "/openapi.json for what there is"},
 		})
@@ -206,12 +170,12 @@ func (a *api) dispatch(w http.ResponseWriter, r *http.Request, byMethod map[stri
 	if rt.request != nil {
 		body, status, err := readBody(w, r)
 		if err != nil {
-			a.refuse(w, r, status, err)
+			a.out.Problem(w, r, status, err)
 			return
 		}
 		c.body = body
 	}
-	code, answer, err := rt.answer(&c)
+	code, document, err := rt.answer(&c)
 	if rt.method != http.MethodGet {
 		facts := []any{"method", rt.method, "path", r.URL.Path}
 		if err != nil {
@@ -221,10 +185,10 @@ func (a *api) dispatch(w http.ResponseWriter, r *http.Request, byMethod map[stri
 	}
 	if err != nil {
 		told, status := explain(err)
-		a.refuse(w, r, status, told)
+		a.out.Problem(w, r, status, told)
 		return
 	}
-	a.send(w, r, code, answer)
+	a.send(w, r, code, document)
 }
 
 // readBody reads the JSON body of a request that changes something. An empty
@@ -271,7 +235,7 @@ func decode(body []byte, request any) error {
 
 // nowhere answers for paths that do not exist.
 func (a *api) nowhere(w http.ResponseWriter, r *http.Request) {
-	a.refuse(w, r, http.StatusNotFound, &problem.Error{
+	a.out.Problem(w, r, http.StatusNotFound, &problem.Error{
 		Code: problem.NotFound, What: "there is nothing at this path", Steps: []string{"see " + Prefix + "/openapi.json for what there is"},
 	})
 }
@@ -302,39 +266,10 @@ func explain(err error) (*problem.Error, int) {
 	return p, http.StatusInternalServerError
 }
 
-// refuse answers with a problem.
-func (a *api) refuse(w http.ResponseWriter, r *http.Request, status int, p *problem.Error) {
-	body, err := p.ProblemJSON(status, r.URL.Path)
-	if err != nil { // a context that JSON cannot carry
-		p = &problem.Error{Code: p.Code, What: p.What, Why: p.Why, Steps: p.Steps}
-		body, _ = p.ProblemJSON(status, r.URL.Path)
-	}
-	a.write(w, r, status, problem.ContentType, body)
-}
-
-func (a *api) send(w http.ResponseWriter, r *http.Request, status int, answer any) {
-	if raw, ok := answer.(json.RawMessage); ok {
-		a.write(w, r, status, "application/json", raw)
+func (a *api) send(w http.ResponseWriter, r *http.Request, status int, document any) {
+	if raw, ok := document.(json.RawMessage); ok {
+		a.out.Bytes(w, r, status, "application/json", raw)
 		return
 	}
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(answer); err != nil {
-		panic(fmt.Sprintf("adminapi: %s cannot be written as JSON: %v", r.URL.Path, err))
-	}
-	a.write(w, r, status, "application/json", body.Bytes())
-}
-
-func (a *api) write(w http.ResponseWriter, r *http.Request, status int, kind string, body []byte) {
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	if r.Method == http.MethodHead {
-		return
-	}
-	if _, err := w.Write(body); err != nil {
-		a.log.Debug("the answer did not reach its reader", "path", r.URL.Path, "error", err)
-	}
+	a.out.JSON(w, r, status, document)
 }

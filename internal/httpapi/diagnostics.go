@@ -139,7 +139,7 @@ func (a *api) diagnostics(w http.ResponseWriter, r *http.Request) {
 			StartedAt: optionalStamp(p.Started), LastError: p.LastError, Hint: p.Hint, Stderr: append([]string{}, p.Stderr...),
 		}
 	}
-	a.json(w, r, http.StatusOK, body)
+	a.out.JSON(w, r, http.StatusOK, body)
 }
 
 func (m moment) historyStats() health.Stats {

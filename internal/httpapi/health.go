@@ -170,7 +170,7 @@ func (m moment) reading(name string) *float64 {
 // health answers /health.
 func (a *api) health(w http.ResponseWriter, r *http.Request) {
 	m := a.moment()
-	a.json(w, r, m.code(), struct {
+	a.out.JSON(w, r, m.code(), struct {
 		Status string `json:"status"`
 		healthBody
 	}{m.view.Status.String(), m.healthBody(a.opts.GoVersion)})
@@ -186,7 +186,7 @@ func (m moment) code() int {
 // status answers /status: what host is doing, always with 200.
 func (a *api) status(w http.ResponseWriter, r *http.Request) {
 	m := a.moment()
-	a.json(w, r, http.StatusOK, struct {
+	a.out.JSON(w, r, http.StatusOK, struct {
 		Status  Phase   `json:"status"`
 		Health  string  `json:"health"`
 		Uptime  float64 `json:"uptime"`

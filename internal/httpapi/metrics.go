@@ -36,7 +36,7 @@ func (a *api) metrics() func(http.ResponseWriter, *http.Request) {
 	process := prometheus.NewPedanticRegistry()
 	process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	opts := promhttp.HandlerOpts{
-		ErrorLog: a.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Error}), ErrorHandling: promhttp.ContinueOnError,
+		ErrorLog: a.opts.Logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Error}), ErrorHandling: promhttp.ContinueOnError,
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		now := prometheus.NewPedanticRegistry()

@@ -96,5 +96,5 @@ func (a *api) probe(w http.ResponseWriter, r *http.Request, name string, conditi
 	case query.Has("verbose"):
 		body = lines.String() + name + " check passed\n"
 	}
-	a.send(w, r, code, "text/plain; charset=utf-8", []byte(body))
+	a.out.Bytes(w, r, code, "text/plain; charset=utf-8", []byte(body))
 }
