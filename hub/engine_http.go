@@ -47,14 +47,14 @@ func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
 			}
 		}()
 	}
+	if upgrade {
+		h.upgrade(w, r, l)
+		return
+	}
 	// The library would check the origin once more, without knowing default ports.
 	r = l.attach(r)
 	r.Header = r.Header.Clone()
 	r.Header.Del("Origin")
-	if upgrade {
-		h.handler.ServeHTTP(w, r)
-		return
-	}
 	if r.Method == http.MethodPost {
 		body, status := readBody(w, r, h.opts.MaxPayloadBytes)
 		if status != 0 {

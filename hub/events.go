@@ -68,13 +68,7 @@ func (h *Hub) onConnection(args ...any) {
 			h.clients.add(c)
 		}
 		_ = s.On("disconnect", func(...any) { h.guarded(c, "disconnect", func() error { c.leave(); return nil }) })
-		for name, handle := range h.handlers {
-			_ = s.On(name, h.listener(c, name, handle))
-		}
-		_ = s.On(refusedEvent, func(args ...any) {
-			reason, _ := first(args).(string)
-			h.refused(c, reason)
-		})
+		s.OnAny(func(args ...any) { h.handle(c, args) })
 		if !c.link.join(c) { // the session ended meanwhile; the library may not know
 			s.Disconnect(false)
 			c.leave()
@@ -98,37 +92,48 @@ func (h *Hub) greet(c *client) error {
 	return err
 }
 
-// listener makes a handler into what the library calls. An event that the sender
-// wants acknowledged is, without arguments, once it is handled; one that is refused
-// or fails is not, because an acknowledgement says that it was relayed and kept.
-func (h *Hub) listener(c *client, name string, handle handler) types.EventListener {
-	return func(args ...any) {
-		var ack socket.Ack
-		if n := len(args); n > 0 {
-			if fn, ok := args[n-1].(socket.Ack); ok {
-				ack, args = fn, args[:n-1]
-			}
+// handle handles an event of a client: its name, its arguments and, where the sender
+// wants an acknowledgement, the function for that. It is acknowledged, without
+// arguments, once it is handled; one that is refused or fails is not, because an
+// acknowledgement says that it was relayed and kept. What has no handler is left to
+// listeners that others may have.
+func (h *Hub) handle(c *client, args []any) {
+	name, _ := first(args).(string)
+	if name == refusedEvent {
+		reason, _ := first(args[1:]).(string)
+		h.refused(c, reason)
+		return
+	}
+	handle, ours := h.handlers[name]
+	if !ours || !c.socket.Connected() {
+		return
+	}
+	args = args[1:]
+	var ack socket.Ack
+	if n := len(args); n > 0 {
+		if fn, ok := args[n-1].(socket.Ack); ok {
+			ack, args = fn, args[:n-1]
 		}
-		h.guarded(c, name, func() error {
-			reply, err := handle(c, args)
-			if err != nil {
+	}
+	h.guarded(c, name, func() error {
+		reply, err := handle(c, args)
+		if err != nil {
+			return err
+		}
+		if !c.probe {
+			h.counters.processed.Add(1)
+			h.counters.touch(time.Now())
+		}
+		if reply != nil {
+			if err := c.socket.Emit(reply.event, reply.body); err != nil {
 				return err
 			}
-			if !c.probe {
-				h.counters.processed.Add(1)
-				h.counters.touch(time.Now())
-			}
-			if reply != nil {
-				if err := c.socket.Emit(reply.event, reply.body); err != nil {
-					return err
-				}
-			}
-			if ack != nil {
-				ack([]any{}, nil)
-			}
-			return nil
-		})
-	}
+		}
+		if ack != nil {
+			ack([]any{}, nil)
+		}
+		return nil
+	})
 }
 
 // guarded runs fn and counts how it went wrong, if it did. A panic disturbs
@@ -231,11 +236,18 @@ func (h *Hub) newEntry(event map[string]any) (entry, error) {
 	return e, nil
 }
 
-// setRaw sets the event to a JSON object, which it copies.
-func (e *entry) setRaw(raw []byte) {
+// setRaw sets the event to a JSON object, of which the parts are copied.
+func (e *entry) setRaw(parts ...[]byte) {
 	const before = `["claude_event",`
-	args := make([]byte, 0, len(before)+len(raw)+1)
-	args = append(append(append(args, before...), raw...), ']')
+	size := len(before) + 1
+	for _, part := range parts {
+		size += len(part)
+	}
+	args := append(make([]byte, 0, size), before...)
+	for _, part := range parts {
+		args = append(args, part...)
+	}
+	args = append(args, ']')
 	e.payload = payload{args: args}
 	e.event, e.size = json.RawMessage(args[len(before):len(args)-1]), len(args)
 }
@@ -316,7 +328,9 @@ func (h *Hub) uptime(now time.Time) float64 {
 }
 
 // timestamp writes a time as RFC 3339 in UTC, to the microsecond.
-func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z07:00") }
+func timestamp(t time.Time) string { return t.UTC().Format(timestampLayout) }
+
+const timestampLayout = "2006-01-02T15:04:05.000000Z07:00"
 
 // jsonKind names the kind of a decoded JSON value, for messages.
 func jsonKind(v any) string {

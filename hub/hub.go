@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -49,6 +50,7 @@ type Hub struct {
 	maxConnections int64
 	maxTCP         int64
 	probeSum       [sha256.Size]byte
+	stamp          []byte // what is added to an event, from the comma up to the time
 	bounds         bounds
 
 	server      *socket.Server
@@ -84,6 +86,11 @@ func New(opts Options) (*Hub, error) {
 	}
 	h := &Hub{opts: opts, log: opts.Logger, maxConnections: opts.MaxConnections}
 	h.bounds = bounds{bytes: opts.MaxQueuedBytes, age: opts.MaxQueueAge, write: opts.WriteTimeout, policy: opts.SlowClients}
+	serverID, err := json.Marshal(opts.ServerID)
+	if err != nil {
+		return nil, fmt.Errorf("encode the server id: %w", err)
+	}
+	h.stamp = fmt.Appendf(nil, `,"server_id":%s,"received_at":"`, serverID)
 	h.writers = newWriters(&h.tasks)
 	if limit := descriptorLimit(); limit > 0 {
 		affordable := max(1, limit-ownDescriptors-spareConnections)

@@ -104,6 +104,21 @@ func (l *link) join(c *client) bool {
 	return true
 }
 
+// joined returns the client of the default namespace while it is there, else nil.
+func (l *link) joined() *client {
+	l.mu.Lock()
+	c := l.client
+	l.mu.Unlock()
+	if c != nil {
+		select {
+		case <-c.left:
+			return nil
+		default:
+		}
+	}
+	return c
+}
+
 // end is called once, when the session is over.
 func (l *link) end(reason string) {
 	l.mu.Lock()

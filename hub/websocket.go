@@ -1,14 +1,17 @@
 package hub
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
@@ -36,26 +39,31 @@ func (*webSocketTransport) HandlesUpgrades() bool { return true }
 func (*webSocketTransport) UpgradesTo() []string  { return nil }
 
 func (*webSocketTransport) New(ctx *types.HttpContext) transports.Transport {
+	request := ctx.Context().(*upgradeContext)
 	t := &webSocket{
 		Transport: transports.MakeTransport(),
-		link:      linkOf(ctx.Context()),
-		conn:      ctx.Websocket.Conn,
+		link:      request.link,
+		conn:      request.conn,
+		raw:       rawConn(request.conn),
 		closeCode: websocket.CloseNormalClosure,
 		written:   make(chan struct{}),
 		out:       newOutbox(),
 	}
-	t.raw = rawConn(t.conn.NetConn())
 	t.Prototype(t)
 	t.Construct(ctx)
 	t.SetWritable(true) // for good: what waits, waits here, bounded
-	t.conn.SetPingHandler(func(data string) error { t.push(newFrame(websocket.PongMessage, []byte(data))); return nil })
-	t.conn.SetCloseHandler(func(int, string) error { return nil }) // read answers it
-	if sid := ctx.Query().Peek("sid"); sid != "" {
-		t.upgrades = true
-		if conn, ok := t.link.hub.engine().Clients().Load(sid); ok {
-			t.from, _ = conn.Transport().(*polling)
-		}
+	accepted := &frame{wire: request.accepted, at: time.Now()}
+	request.accepted = nil
+	sid := ctx.Query().Peek("sid")
+	if sid == "" { // a new session sends its OPEN at once
+		t.out.frames, t.out.bytes = []*frame{accepted}, len(accepted.wire)
+		return t
 	}
+	t.upgrades = true
+	if conn, ok := t.link.hub.engine().Clients().Load(sid); ok {
+		t.from, _ = conn.Transport().(*polling)
+	}
+	t.push(accepted)
 	return t
 }
 
@@ -71,13 +79,19 @@ func (*webSocketTransport) New(ctx *types.HttpContext) transports.Transport {
 type webSocket struct {
 	transports.Transport
 	link *link
-	conn *websocket.Conn
+	conn net.Conn
 	raw  syscall.RawConn // nil: it cannot be written to without waiting
 	// upgrades is set when the connection is offered to a session that polls.
 	upgrades bool
 	from     *polling // the transport that is to be replaced; nil: none
 	reading  sync.Once
 	written  chan struct{} // closed when nothing more will be written
+
+	// Of the goroutine that reads.
+	order          order // of what is handled elsewhere
+	unhandled      int   // messages since the last one that had to wait
+	unhandledBytes int
+	hungUpOn       bool // the client sent a close frame
 
 	next *webSocket // in the list of a writers
 
@@ -269,7 +283,7 @@ func (t *webSocket) flush(b *batch) (again bool) {
 func (t *webSocket) drain() {
 	b := batches.Get().(*batch)
 	defer batches.Put(b)
-	conn, bounds := t.conn.NetConn(), t.link.hub.bounds
+	conn, bounds := t.conn, t.link.hub.bounds
 	for {
 		t.mu.Lock()
 		if len(t.rest) == 0 {
@@ -342,13 +356,13 @@ func (t *webSocket) severLocked(reason string) {
 	if reason != "" {
 		t.link.cut(reason)
 	}
-	_ = t.conn.NetConn().Close()
+	_ = t.conn.Close()
 }
 
 // hangUp ends our half of the connection, so that the close frame arrives, and
 // gives the client closeTimeout to end its half.
 func (t *webSocket) hangUp() {
-	conn := t.conn.NetConn()
+	conn := t.conn
 	_ = conn.SetReadDeadline(time.Now().Add(closeTimeout))
 	closeWrite(conn)
 	t.mu.Lock()
@@ -402,7 +416,7 @@ func (t *webSocket) closeWith(code int) {
 	t.closing = true
 	t.out.release()
 	if t.state == slow { // in a write that a slow client lets wait
-		_ = t.conn.NetConn().SetWriteDeadline(time.Now().Add(closeTimeout))
+		_ = t.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
 	}
 	t.wakeLocked(&ready)
 	t.mu.Unlock()
@@ -412,31 +426,92 @@ func (t *webSocket) closeWith(code int) {
 // read delivers messages until the connection ends, and reports that end.
 func (t *webSocket) read() {
 	defer t.finish()
-	messages, size := 0, 0
+	in := &inbound{limit: int(min(t.link.hub.opts.MaxPayloadBytes, math.MaxInt32))}
+	defer in.recycle()
+	intake := newIntake(in, t.raw, t.conn)
 	for {
-		opcode, reader, err := t.conn.NextReader()
-		if err != nil {
+		if err := intake.fill(); err != nil {
 			t.readFailed(err)
 			return
 		}
-		data := types.NewBytesBuffer(nil)
-		if opcode == websocket.TextMessage {
-			data = types.NewStringBuffer(nil)
+		var ready readyList // for what is answered at once
+		for {
+			opcode, payload, ok, err := in.next()
+			if err != nil {
+				t.readFailed(err)
+				return
+			}
+			if !ok {
+				break
+			}
+			if opcode == websocket.CloseMessage {
+				t.hungUpOn = true
+				t.readFailed(checkClose(payload))
+				return
+			}
+			t.receive(opcode, payload, &ready)
 		}
-		n, err := data.ReadFrom(reader)
-		if err != nil {
-			t.readFailed(err)
+		if ready.count > 0 {
+			t.answer(ready)
+		}
+	}
+}
+
+// checkClose says what is wrong with a close frame, or returns nil.
+func checkClose(payload []byte) error {
+	if len(payload) == 0 {
+		return nil
+	}
+	if len(payload) == 1 {
+		return broken("a close code of one byte")
+	}
+	switch code := binary.BigEndian.Uint16(payload); {
+	case code < 1000 || code >= 5000 || code >= 1004 && code <= 1006 || code >= 1015 && code < 3000:
+		return broken("close code %d", code)
+	case !utf8.Valid(payload[2:]):
+		return &protocolError{websocket.CloseInvalidFramePayloadData, "a close reason that is not UTF-8"}
+	}
+	return nil
+}
+
+// receive takes one message or control frame. The payload is the caller's.
+func (t *webSocket) receive(opcode int, payload []byte, ready *readyList) {
+	switch opcode {
+	case websocket.PingMessage:
+		t.push(newFrame(websocket.PongMessage, payload))
+		return
+	case websocket.PongMessage:
+		return
+	}
+	if t.ReadyState() != "open" {
+		return // only the client's close frame matters now
+	}
+	if opcode == websocket.TextMessage {
+		if t.relayAtOnce(payload, ready) {
 			return
 		}
-		if t.ReadyState() != "open" {
-			continue // only the client's close frame matters now
+		t.OnData(types.NewStringBuffer(slices.Clone(payload)))
+	} else {
+		t.OnData(types.NewBytesBuffer(slices.Clone(payload)))
+	}
+	t.order.after(t.link, payload)
+	t.unhandled, t.unhandledBytes = t.unhandled+1, t.unhandledBytes+len(payload)
+	if t.unhandled >= settleMessages || t.unhandledBytes >= settleBytes {
+		if ready.count > 0 { // settling may take long
+			t.answer(*ready)
+			*ready = readyList{}
 		}
-		t.OnData(data)
-		messages, size = messages+1, size+int(n)
-		if messages >= settleMessages || size >= settleBytes {
-			t.link.settle(nil)
-			messages, size = 0, 0
-		}
+		t.link.settle(nil)
+		t.unhandled, t.unhandledBytes = 0, 0
+	}
+}
+
+// answer writes what was queued for this client while it was read.
+func (t *webSocket) answer(ready readyList) {
+	b := batches.Get().(*batch)
+	defer batches.Put(b)
+	if t.flush(b) {
+		t.link.hub.writers.add(ready)
 	}
 }
 
@@ -458,40 +533,33 @@ func (t *webSocket) OnData(data types.BufferInterface) {
 	t.OnPacket(p)
 }
 
-// readFailed sorts out why reading ended: the client left, broke the protocol, or
-// sent too much.
+// readFailed sorts out why reading ended: the client left, with or without a close
+// frame, or broke the protocol.
 func (t *webSocket) readFailed(err error) {
-	var closed *websocket.CloseError
+	var violation *protocolError
 	switch {
-	case errors.As(err, &closed):
-		if closed.Code != websocket.CloseAbnormalClosure {
-			t.closeWith(websocket.CloseNormalClosure)
-		}
-	case errors.Is(err, websocket.ErrReadLimit):
-		t.link.refuse("a message is larger than allowed")
-	case isNetwork(err):
-	default:
-		t.link.refuse(err.Error())
+	case err == nil:
+		t.closeWith(websocket.CloseNormalClosure)
+	case errors.As(err, &violation):
+		t.link.refuse(violation.reason)
+		t.closeWith(violation.code)
 	}
 	t.OnClose()
 }
 
 // finish closes the connection after reading has ended. A close frame of ours gets
-// out first, and where gorilla has sent one, for a broken or oversized message,
-// what the client still sends is read: unread data would turn the close into a
-// reset that overtakes the frame.
+// out first. Unless the client has hung up, what it still sends is read for
+// closeTimeout: unread data would turn the close into a reset that overtakes the
+// frame.
 func (t *webSocket) finish() {
 	t.mu.Lock()
 	closing, severed := t.closing, t.severed
 	t.mu.Unlock()
-	switch conn := t.conn.NetConn(); {
-	case severed:
-	case closing:
+	if closing && !severed {
 		<-t.written // within closeTimeout, by the write deadline
-	default:
-		closeWrite(conn)
-		_ = conn.SetReadDeadline(time.Now().Add(closeTimeout))
-		_, _ = io.Copy(io.Discard, conn)
+		if !t.hungUpOn {
+			_, _ = io.Copy(io.Discard, t.conn) // hangUp has set the deadline
+		}
 	}
 	t.sever("")
 }
@@ -499,10 +567,4 @@ func (t *webSocket) finish() {
 func isTimeout(err error) bool {
 	var netErr net.Error
 	return errors.As(err, &netErr) && netErr.Timeout()
-}
-
-func isNetwork(err error) bool {
-	var netErr net.Error
-	return errors.As(err, &netErr) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
