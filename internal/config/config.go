@@ -13,8 +13,8 @@ import (
 // up without a restart. What the keys mean is in describe.go.
 type Config struct {
 	Server           Server            `json:"server"`
-	HealthMonitoring HealthMonitoring  `json:"health_monitoring"`
-	Recovery         Recovery          `json:"recovery"`
+	HealthMonitoring HealthMonitoring  `json:"health_monitoring" live:"yes"`
+	Recovery         Recovery          `json:"recovery" live:"yes"`
 	Events           Events            `json:"events"`
 	Limits           Limits            `json:"limits"`
 	Logging          Logging           `json:"logging"`
@@ -54,7 +54,7 @@ type Thresholds map[string]float64
 
 // Recovery says what is done about bad health.
 type Recovery struct {
-	Enabled             bool           `json:"enabled" live:"yes"`
+	Enabled             bool           `json:"enabled"`
 	Strategy            Strategy       `json:"strategy"`
 	MinRecoveryInterval Seconds        `json:"min_recovery_interval" want:"0.01..604800"`
 	MaxRecoveryAttempts int            `json:"max_recovery_attempts" want:"1..100"`
@@ -142,10 +142,10 @@ func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) 
 type Plugin struct {
 	Enabled bool `json:"enabled"`
 	// Required: host does not start without the plugin.
-	Required bool `json:"required"`
+	Required bool `json:"required" live:"yes"`
 	// Config is for the plugin, which judges it itself; nil when none is given.
 	// Numbers in it are float64.
-	Config map[string]any `json:"config,omitempty"`
+	Config map[string]any `json:"config,omitempty" live:"yes"`
 }
 
 // Strategy is the word that names a strategy, or the graded strategy's settings.

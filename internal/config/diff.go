@@ -13,8 +13,10 @@ type Change struct {
 	Live bool `json:"live"`
 }
 
-// Diff lists what differs, in the order of Settings.
+// Diff lists what differs, in the order of Settings. A plugin that only one of
+// the two names has the default settings in the other.
 func Diff(old, new Config) []Change {
+	old.Plugins, new.Plugins = completed(old, new), completed(new, old)
 	before := map[string]Setting{}
 	for _, s := range old.Settings() {
 		before[s.Key] = s
@@ -34,4 +36,14 @@ func Diff(old, new Config) []Change {
 		}
 	}
 	return changes
+}
+
+// completed are the plugins of c, and those of other with the settings that they
+// have in c.
+func completed(c, other Config) map[string]Plugin {
+	all := named(c, other)
+	for name := range all {
+		all[name] = c.PluginSettings(name)
+	}
+	return all
 }

@@ -37,21 +37,21 @@ func TestADifferenceNamesKeyValuesAndWhetherItIsLive(t *testing.T) {
 		{`{}`, `{"server": {"port": 9000}}`, []Change{{"server.port", 8765, 9000, false}}},
 		{`{}`, `{"logging": {"level": "debug", "format": "json"}}`, []Change{{"logging.level", "info", "debug", true}, {"logging.format", "text", "json", false}}},
 		{`{}`, `{"health_monitoring": {"enabled": false, "check_interval": 5, "check_timeout": 1}}`, []Change{
-			{"health_monitoring.enabled", true, false, false}, {"health_monitoring.check_interval", 30.0, 5.0, false}, {"health_monitoring.check_timeout", 2.0, 1.0, false},
+			{"health_monitoring.enabled", true, false, true}, {"health_monitoring.check_interval", 30.0, 5.0, true}, {"health_monitoring.check_timeout", 2.0, 1.0, true},
 		}},
 		{`{"health_monitoring": {"thresholds": {"memory_mb": 700}}}`, `{"health_monitoring": {"thresholds": {"cpu_percent": 90}}}`, []Change{
-			{"health_monitoring.thresholds.cpu_percent", nil, 90.0, false}, {"health_monitoring.thresholds.memory_mb", 700.0, nil, false},
+			{"health_monitoring.thresholds.cpu_percent", nil, 90.0, true}, {"health_monitoring.thresholds.memory_mb", 700.0, nil, true},
 		}},
 		{`{}`, `{"recovery": {"enabled": false, "circuit_breaker": {"failure_threshold": 9}, "actions": {"restart_service": false}}}`, []Change{
-			{"recovery.enabled", true, false, true}, {"recovery.circuit_breaker.failure_threshold", 5, 9, false}, {"recovery.actions.restart_service", true, false, false},
+			{"recovery.enabled", true, false, true}, {"recovery.circuit_breaker.failure_threshold", 5, 9, true}, {"recovery.actions.restart_service", true, false, true},
 		}},
 		{`{}`, `{"recovery": {"strategy": {}}}`, nil},
-		{`{}`, `{"recovery": {"strategy": {"warning_threshold": 4}}}`, []Change{{"recovery.strategy.warning_threshold", 2, 4, false}}},
+		{`{}`, `{"recovery": {"strategy": {"warning_threshold": 4}}}`, []Change{{"recovery.strategy.warning_threshold", 2, 4, true}}},
 		{`{"plugins": {"a": {"config": {"x": 1, "password": "one"}}, "b": {}}}`, `{"plugins": {"a": {"required": false, "config": {"x": 1, "password": "two"}}}}`, []Change{
-			{"plugins.a.required", true, false, false},
-			{"plugins.a.config", map[string]any{"x": 1.0, "password": mask}, map[string]any{"x": 1.0, "password": mask}, false},
-			{"plugins.b.enabled", true, nil, false}, {"plugins.b.required", true, nil, false},
+			{"plugins.a.required", true, false, true},
+			{"plugins.a.config", map[string]any{"x": 1.0, "password": mask}, map[string]any{"x": 1.0, "password": mask}, true},
 		}},
+		{`{"plugins": {"a": {"enabled": false}}}`, `{"plugins": {"b": {"required": false}}}`, []Change{{"plugins.a.enabled", false, true, false}, {"plugins.b.required", true, false, true}}},
 		{`{"admin": {"token": "0123456789abcdef"}}`, `{"admin": {"token": "fedcba9876543210"}}`, []Change{{"admin.token", mask, mask, false}}},
 	} {
 		before, mistakes := parse([]byte(tc.old))

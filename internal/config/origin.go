@@ -28,9 +28,11 @@ const (
 	FromFile        OriginKind = "file"
 	FromEnvironment OriginKind = "environment"
 	FromFlag        OriginKind = "flag"
+	// FromRequest: set in the running host, until the next start or reload.
+	FromRequest OriginKind = "admin request"
 )
 
-var originRanks = []OriginKind{FromDefault, FromProfile, FromFile, FromEnvironment, FromFlag}
+var originRanks = []OriginKind{FromDefault, FromProfile, FromFile, FromEnvironment, FromFlag, FromRequest}
 
 func (o Origin) rank() int { return slices.Index(originRanks, o.Kind) }
 

@@ -16,7 +16,7 @@ const SchemaID = "https://raw.githubusercontent.com/upkeephub/upkeep/main/docs/c
 // types. It says what one key can say by itself: that a key is given twice, or
 // that two keys contradict each other, only Load sees.
 func Schema() ([]byte, error) {
-	schema := annotated(reflected(Config{}), "", configType, reflect.ValueOf(Default()))
+	schema := annotated(reflected(Config{}), "", configType, reflect.ValueOf(Default()), false)
 	schema.ID, schema.Title = SchemaID, "Upkeep configuration"
 	schema.Properties.Set(schemaKey, &jsonschema.Schema{Type: "string", Description: "Address of this schema, for editors."})
 	for _, key := range sortedKeys(ignoredKeys) {
@@ -42,10 +42,15 @@ func reflected(v any) *jsonschema.Schema {
 }
 
 // annotated adds to the schema of a struct what the tags and descriptions say.
-func annotated(schema *jsonschema.Schema, path string, t reflect.Type, defaults reflect.Value) *jsonschema.Schema {
+// live says that a reload changes what is in it.
+func annotated(schema *jsonschema.Schema, path string, t reflect.Type, defaults reflect.Value, live bool) *jsonschema.Schema {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		key := join(path, fieldKey(f))
+		key, live := join(path, fieldKey(f)), live || f.Tag.Get("live") != ""
+		when := " Taken up at the next start."
+		if live {
+			when = " Taken up at a reload too."
+		}
 		property, _ := schema.Properties.Get(fieldKey(f))
 		value := defaults.Field(i)
 		switch f.Type {
@@ -53,26 +58,29 @@ func annotated(schema *jsonschema.Schema, path string, t reflect.Type, defaults 
 			property = section()
 			for _, name := range sortedKeys(thresholdRules) {
 				limit := ranged(&jsonschema.Schema{Type: "number"}, thresholdRules[name])
-				limit.Description = describe(join(key, name))
+				limit.Description = describe(join(key, name)) + when
 				property.Properties.Set(name, limit)
 			}
 		case strategyType:
-			graded := annotated(reflected(Graded{}), key, gradedType, reflect.ValueOf(defaultGraded()))
+			graded := annotated(reflected(Graded{}), key, gradedType, reflect.ValueOf(defaultGraded()), live)
 			graded.Version = ""
 			property = &jsonschema.Schema{Default: GradedName, OneOf: []*jsonschema.Schema{{Type: "string", Pattern: pluginName.String()}, graded}}
 		case pluginsType:
-			plugin := annotated(property.AdditionalProperties, join(key, "NAME"), pluginType, reflect.ValueOf(Plugin{Enabled: true, Required: true}))
+			plugin := annotated(property.AdditionalProperties, join(key, "NAME"), pluginType, reflect.ValueOf(Plugin{Enabled: true, Required: true}), live)
 			property = section()
 			property.PatternProperties = map[string]*jsonschema.Schema{pluginName.String(): plugin}
 		default:
 			if f.Type.Kind() == reflect.Struct {
-				property = annotated(property, key, f.Type, value)
+				property, when = annotated(property, key, f.Type, value, live), ""
 				break
 			}
 			property = ruled(property, f.Tag.Get("want"))
 			property.Default = defaultOf(value)
 		}
 		property.Description = describe(key)
+		if property.Description != "" && f.Type != limitsType && f.Type != pluginsType {
+			property.Description += when
+		}
 		schema.Properties.Set(fieldKey(f), property)
 	}
 	return schema
