@@ -3,6 +3,7 @@ package health
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"testing"
 	"time"
 )
@@ -323,5 +324,39 @@ func TestReportJSONSpeaksForAllChecks(t *testing.T) {
 	}
 	if got := r.Causes(); len(got) != 2 {
 		t.Errorf("causes %v", got)
+	}
+}
+
+func TestAHistoryThatIsResizedKeepsTheNewest(t *testing.T) {
+	h := NewHistory(4)
+	for n := uint64(1); n <= 6; n++ {
+		h.Add(Report{Sequence: n})
+	}
+	sequences := func() (got []uint64) {
+		for _, r := range h.Newest(100) {
+			got = append(got, r.Sequence)
+		}
+		return got
+	}
+	for _, c := range []struct {
+		size int
+		want []uint64
+		why  string
+	}{
+		{2, []uint64{6, 5}, "the oldest give way"},
+		{5, []uint64{6, 5}, "what is gone is gone"},
+		{0, []uint64{6}, "a size below 1 is taken as 1"},
+	} {
+		h.Resize(c.size)
+		if got := sequences(); !slices.Equal(got, c.want) {
+			t.Errorf("resized to %d: %v, want %v: %s", c.size, got, c.want, c.why)
+		}
+	}
+	h.Resize(3)
+	for n := uint64(7); n <= 10; n++ {
+		h.Add(Report{Sequence: n})
+	}
+	if got := sequences(); !slices.Equal(got, []uint64{10, 9, 8}) || h.Size() != 3 {
+		t.Errorf("after more reports: %v of %d", got, h.Size())
 	}
 }

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -68,7 +69,27 @@ func (h *History) Add(r Report) (Transition, bool) {
 }
 
 // Size is the number of reports that fit.
-func (h *History) Size() int { return len(h.ring) }
+func (h *History) Size() int {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return len(h.ring)
+}
+
+// Resize changes the number of reports that fit; a size below 1 is taken as 1.
+// The newest are kept.
+func (h *History) Resize(size int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	size = max(1, size)
+	if size == len(h.ring) {
+		return
+	}
+	kept := h.newest(size)
+	slices.Reverse(kept)
+	h.ring = make([]Report, size)
+	h.count = copy(h.ring, kept)
+	h.next = h.count % size
+}
 
 // Len is the number of reports kept.
 func (h *History) Len() int {
@@ -90,6 +111,10 @@ func (h *History) Latest() (Report, bool) {
 func (h *History) Newest(n int) []Report {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	return h.newest(n)
+}
+
+func (h *History) newest(n int) []Report {
 	n = max(0, min(n, h.count))
 	out := make([]Report, 0, n)
 	for i := 1; i <= n; i++ {

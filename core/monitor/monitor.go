@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,8 +13,11 @@ import (
 	"github.com/upkeephub/upkeep/core/recovery"
 )
 
-// Options of a Monitor. Start from DefaultOptions.
-type Options struct {
+// Settings of a Monitor are what can change while it runs; see Apply.
+type Settings struct {
+	// Enabled says whether the checkers are asked at all. While they are not,
+	// nothing is known about health, and nothing is recovered.
+	Enabled      bool
 	Interval     time.Duration // between rounds while all is well
 	FastInterval time.Duration // between rounds while anything is not
 	CheckTimeout time.Duration // of one check
@@ -24,7 +28,15 @@ type Options struct {
 	Recovery     recovery.Config
 	// RecoveryEnabled says whether the strategy is asked at all.
 	RecoveryEnabled bool
+}
 
+// Options of a Monitor. Start from DefaultOptions.
+type Options struct {
+	Settings
+
+	// Begin is closed when the first round may begin; nil: at once. The loop
+	// turns from the beginning.
+	Begin <-chan struct{}
 	// Checks gives the checks of the next round; checks may come and go. It is
 	// called from one goroutine at a time and must not block.
 	Checks func() []Check
@@ -38,11 +50,33 @@ type Options struct {
 
 // DefaultOptions returns the documented defaults.
 func DefaultOptions() Options {
-	return Options{
+	return Options{Settings: Settings{
+		Enabled:  true,
 		Interval: 30 * time.Second, FastInterval: time.Second, CheckTimeout: 2 * time.Second, AskTimeout: 2 * time.Second,
 		HistorySize: 100, Window: 300 * time.Second, Aggregation: health.Worst,
 		Recovery: recovery.DefaultConfig(), RecoveryEnabled: true,
+	}}
+}
+
+// completed gives zero settings their defaults.
+func (s Settings) completed() Settings {
+	def := DefaultOptions().Settings
+	for _, d := range []struct{ have, want *time.Duration }{
+		{&s.Interval, &def.Interval}, {&s.FastInterval, &def.FastInterval}, {&s.CheckTimeout, &def.CheckTimeout},
+		{&s.AskTimeout, &def.AskTimeout}, {&s.Window, &def.Window},
+	} {
+		if *d.have <= 0 {
+			*d.have = *d.want
+		}
 	}
+	if s.HistorySize <= 0 {
+		s.HistorySize = def.HistorySize
+	}
+	if s.Aggregation == "" {
+		s.Aggregation = def.Aggregation
+	}
+	s.FastInterval = min(s.FastInterval, s.Interval)
+	return s
 }
 
 const (
@@ -66,18 +100,21 @@ type Monitor struct {
 	snapshot atomic.Pointer[Snapshot]
 	beat     atomic.Int64 // when the loop last turned, in nanoseconds since 1970; 0: not yet
 
-	wake    chan struct{} // from Wake, read by the loop; full: one is pending already
-	enable  chan bool     // from SetRecoveryEnabled, read by the loop; a sender gives up when the loop has ended
-	done    chan struct{} // closed by Run
+	wake    chan struct{}    // from Wake, read by the loop; full: one is pending already
+	apply   chan application // from Apply, read by the loop; a sender gives up when the loop has ended
+	done    chan struct{}    // closed by Run
 	workers sync.WaitGroup
 
 	// The loop's own.
 	manager   *recovery.Manager
 	rounds    rounds
-	looking   bool   // a round is under way
-	again     bool   // another is wanted right after it
-	asking    bool   // the strategy is being asked
-	acting    string // the attempt whose action runs
+	next      *time.Timer // the next round; stopped: none is due
+	held      bool        // the first round may not begin yet
+	epoch     int         // grows when monitoring is switched off: rounds that began before say nothing
+	looking   bool        // a round is under way
+	again     bool        // another is wanted right after it
+	asking    bool        // the strategy is being asked
+	acting    string      // the attempt whose action runs
 	sequence  uint64
 	report    health.Report
 	checks    []CheckState
@@ -87,35 +124,23 @@ type Monitor struct {
 
 // New makes a monitor; zero options take their defaults.
 func New(opts Options) *Monitor {
-	def := DefaultOptions()
-	for _, d := range []struct{ have, want *time.Duration }{
-		{&opts.Interval, &def.Interval}, {&opts.FastInterval, &def.FastInterval}, {&opts.CheckTimeout, &def.CheckTimeout},
-		{&opts.AskTimeout, &def.AskTimeout}, {&opts.Window, &def.Window},
-	} {
-		if *d.have <= 0 {
-			*d.have = *d.want
-		}
-	}
-	if opts.HistorySize <= 0 {
-		opts.HistorySize = def.HistorySize
-	}
-	if opts.Aggregation == "" {
-		opts.Aggregation = def.Aggregation
-	}
+	opts.Settings = opts.Settings.completed()
 	if opts.Checks == nil {
 		opts.Checks = func() []Check { return nil }
 	}
 	if opts.Strategy == nil {
 		opts.Strategy = func() Strategy { return nil }
 	}
-	opts.FastInterval = min(opts.FastInterval, opts.Interval)
 	now := time.Now()
 	m := &Monitor{
 		opts: opts, history: health.NewHistory(opts.HistorySize), manager: recovery.NewManager(opts.Recovery, now), knownAt: now,
-		wake: make(chan struct{}, 1), enable: make(chan bool), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), apply: make(chan application), done: make(chan struct{}), held: opts.Begin != nil,
 	}
-	m.rounds = rounds{opts: &m.opts, samples: map[string]*health.Samples{}, busy: map[string]*atomic.Bool{}, spawn: m.workers.Go}
+	m.rounds = rounds{source: opts.Checks, subject: opts.Subject, samples: map[string]*health.Samples{}, busy: map[string]*atomic.Bool{}, spawn: m.workers.Go}
 	m.manager.SetEnabled(opts.RecoveryEnabled)
+	if !opts.Enabled {
+		m.manager.Pause()
+	}
 	m.publish()
 	return m
 }
@@ -142,11 +167,62 @@ func (m *Monitor) Wake() {
 	}
 }
 
-// SetRecoveryEnabled switches recovery on or off while the loop runs.
-func (m *Monitor) SetRecoveryEnabled(on bool) {
+// application is settings on their way to the loop.
+type application struct {
+	settings Settings
+	done     chan struct{} // closed by the loop when they are in force
+}
+
+// Apply gives the loop other settings; zero ones take their defaults. It
+// returns once they are in force, which Snapshot then shows: at once, unless the
+// loop has ended (ErrEnded) or ctx ends before. A round that is under way goes
+// on as it began, and another follows it at once. Switched off, the loop forgets
+// what it knew about health; the history stays. Switched on again, it begins as
+// after a start, with the incident that was open.
+func (m *Monitor) Apply(ctx context.Context, s Settings) error {
+	a := application{s, make(chan struct{})}
 	select {
-	case m.enable <- on:
+	case m.apply <- a:
 	case <-m.done:
+		return ErrEnded
+	case <-ctx.Done():
+		return fmt.Errorf("the monitor's loop does not take its settings: %w", context.Cause(ctx))
+	}
+	<-a.done // the loop closes it before it does anything else
+	return nil
+}
+
+// ErrEnded is returned by Apply when Run has ended.
+var ErrEnded = errors.New("monitor: it has ended")
+
+// adopt puts settings in force.
+func (m *Monitor) adopt(now time.Time, s Settings) {
+	was := m.opts.Enabled
+	m.opts.Settings = s.completed()
+	m.history.Resize(m.opts.HistorySize)
+	m.manager.Configure(s.Recovery)
+	m.manager.SetEnabled(s.RecoveryEnabled)
+	switch {
+	case was && !s.Enabled:
+		m.manager.Pause()
+		m.epoch++
+		m.checks, m.report, m.again = nil, health.Report{}, false
+		m.next.Stop()
+	case !was && s.Enabled:
+		m.manager.Resume(now)
+		m.knownAt = now
+	}
+	m.soon()
+}
+
+// soon has a round begin now, or right after the one that is under way.
+func (m *Monitor) soon() {
+	switch {
+	case !m.opts.Enabled || m.held:
+	case m.looking:
+		m.again = true
+	default:
+		m.next.Reset(0)
 	}
 }
 
@@ -174,8 +250,11 @@ func (m *Monitor) Run(ctx context.Context) error {
 	answers := make(chan answer, 1)
 	ended := make(chan actionEnd, 2) // an action that overran may end beside its successor
 	defer close(m.done)
-	next := time.NewTimer(0)
-	defer next.Stop()
+	m.next = time.NewTimer(time.Hour)
+	defer m.next.Stop()
+	m.next.Stop()
+	begin := m.opts.Begin
+	m.soon()
 	beat := time.NewTicker(time.Second)
 	defer beat.Stop()
 	for {
@@ -185,22 +264,34 @@ func (m *Monitor) Run(ctx context.Context) error {
 			return m.drain()
 		case <-beat.C:
 			continue
-		case on := <-m.enable:
-			m.manager.SetEnabled(on)
-		case <-m.wake:
-			if m.looking {
-				m.again = true
-			} else {
-				next.Reset(0)
-			}
+		case a := <-m.apply:
+			m.adopt(time.Now(), a.settings)
+			m.publish()
+			close(a.done)
 			continue
-		case <-next.C:
+		case <-begin:
+			begin, m.held = nil, false
+			m.soon()
+			continue
+		case <-m.wake:
+			m.soon()
+			continue
+		case <-m.next.C:
 			m.looking, m.again = true, false
-			m.workers.Go(func() { found <- m.rounds.look(ctx) })
+			epoch, timeout, window := m.epoch, m.opts.CheckTimeout, m.opts.Window
+			m.workers.Go(func() {
+				r := m.rounds.look(ctx, timeout, window)
+				r.epoch = epoch
+				found <- r
+			})
 			continue
 		case f := <-found:
 			m.looking = false
 			if ctx.Err() != nil {
+				continue
+			}
+			if f.epoch != m.epoch { // switched off meanwhile
+				m.soon()
 				continue
 			}
 			if ask := m.take(time.Now(), f); ask {
@@ -210,7 +301,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 			if m.again {
 				pause = 0
 			}
-			next.Reset(pause)
+			m.next.Reset(pause)
 		case a := <-answers:
 			m.asking = false
 			m.answered(ctx, time.Now(), a, ended)

@@ -82,6 +82,13 @@ func (s *scene) play(t *testing.T, d time.Duration) {
 	}
 }
 
+func (s *scene) apply(t *testing.T, settings Settings) {
+	t.Helper()
+	if err := s.Apply(t.Context(), settings); err != nil {
+		t.Error(err)
+	}
+}
+
 func gives(name string, status func() health.Status) Check {
 	return Check{Name: name, Checker: CheckerFunc(func(context.Context, Request) (Outcome, error) {
 		s := status()
@@ -432,12 +439,16 @@ func TestRecoveryDisabledAtRunTimeAsksNobody(t *testing.T) {
 		opts := withLadder(DefaultOptions())
 		opts.Checks = checks(always("a", health.Critical))
 		s := newScene(opts)
-		time.AfterFunc(5*time.Second, func() { s.SetRecoveryEnabled(false) })
+		off := opts.Settings
+		off.RecoveryEnabled = false
+		time.AfterFunc(5*time.Second, func() { s.apply(t, off) })
 		s.play(t, 5*time.Minute)
 		if len(s.orders) != 0 {
 			t.Errorf("orders %+v", s.orders)
 		}
-		s.SetRecoveryEnabled(true) // after the end it must not block
+		if err := s.Apply(t.Context(), opts.Settings); !errors.Is(err, ErrEnded) {
+			t.Errorf("after the end: %v", err)
+		}
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 
 // round is what one look at everything found.
 type round struct {
+	epoch      int // in which it began, see Monitor.epoch
 	started    time.Time
 	took       time.Duration
 	generation uint64
@@ -31,7 +32,10 @@ func (r round) healthy() bool {
 
 // rounds looks. Only one look is under way at a time.
 type rounds struct {
-	opts    *Options
+	source  func() []Check
+	subject Subject       // may be nil
+	timeout time.Duration // of checks that ask for none
+	window  time.Duration // of the samples given back to checkers
 	samples map[string]*health.Samples
 	busy    map[string]*atomic.Bool // checks that have not returned yet
 	serial  uint64
@@ -43,7 +47,8 @@ type rounds struct {
 // there now: a round that was suspended together with host, or whose subject
 // was replaced under its hands, says nothing and is done again, at most
 // maxReruns times.
-func (r *rounds) look(ctx context.Context) round {
+func (r *rounds) look(ctx context.Context, timeout, window time.Duration) round {
+	r.timeout, r.window = timeout, window
 	for again := 0; ; again++ {
 		found, suspended := r.lookOnce(ctx)
 		if ctx.Err() != nil || again == maxReruns {
@@ -52,13 +57,13 @@ func (r *rounds) look(ctx context.Context) round {
 		if suspended {
 			continue
 		}
-		if r.opts.Subject == nil || found.healthy() {
+		if r.subject == nil || found.healthy() {
 			return found
 		}
 		settle, cancel := context.WithTimeout(ctx, settleTimeout)
-		r.opts.Subject.Settle(settle, found.started.Add(found.took))
+		r.subject.Settle(settle, found.started.Add(found.took))
 		cancel()
-		if r.opts.Subject.Generation() == found.generation {
+		if r.subject.Generation() == found.generation {
 			return found
 		}
 	}
@@ -74,17 +79,17 @@ type looked struct {
 
 func (r *rounds) lookOnce(ctx context.Context) (found round, suspended bool) {
 	found.started = time.Now()
-	if r.opts.Subject != nil {
-		found.generation = r.opts.Subject.Generation()
+	if r.subject != nil {
+		found.generation = r.subject.Generation()
 	}
-	found.checks = slices.Clone(r.opts.Checks())
+	found.checks = slices.Clone(r.source())
 	found.results = make([]health.Result, len(found.checks))
 	back := make(chan looked, len(found.checks)) // never blocks a check that returns late
 	var longest time.Duration
 	waiting := map[int]bool{}
 	for i, c := range found.checks {
 		if c.Timeout <= 0 {
-			c.Timeout = r.opts.CheckTimeout
+			c.Timeout = r.timeout
 			found.checks[i] = c
 		}
 		busy := r.busy[c.Name]
@@ -161,7 +166,7 @@ func (r *rounds) result(found round, l looked) health.Result {
 	if r.samples[c.Name] == nil {
 		r.samples[c.Name] = new(health.Samples)
 	}
-	r.samples[c.Name].Add(health.Sample{Time: l.now, Generation: found.generation, Counters: l.outcome.Counters}, r.opts.Window)
+	r.samples[c.Name].Add(health.Sample{Time: l.now, Generation: found.generation, Counters: l.outcome.Counters}, r.window)
 	return res
 }
 

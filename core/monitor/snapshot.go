@@ -19,6 +19,9 @@ type CheckState struct {
 // Snapshot is the loop's state at one moment; nothing in it is shared. What
 // depends on the time of reading (ages, staleness) is asked of it with a time.
 type Snapshot struct {
+	// Enabled: the checkers are asked. Else there are no checks and no report,
+	// and nothing is said about health.
+	Enabled   bool
 	Started   time.Time // of the monitor, or when the status was last known
 	Checks    []CheckState
 	Report    health.Report // zero Sequence: none yet
@@ -34,7 +37,7 @@ type Snapshot struct {
 // publish makes the present state readable.
 func (m *Monitor) publish() {
 	m.snapshot.Store(&Snapshot{
-		Started: m.knownAt, Checks: slices.Clone(m.checks), Report: m.report, Recovery: m.manager.Snapshot(),
+		Enabled: m.opts.Enabled, Started: m.knownAt, Checks: slices.Clone(m.checks), Report: m.report, Recovery: m.manager.Snapshot(),
 		Decisions: slices.Clone(m.decisions), interval: m.opts.Interval, pace: m.pace(), aggregation: m.opts.Aggregation, knownAt: m.knownAt,
 	})
 }

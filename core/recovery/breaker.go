@@ -36,9 +36,17 @@ type Breaker struct {
 
 // NewBreaker makes a closed breaker; thresholds below 1 are taken as 1.
 func NewBreaker(cfg BreakerConfig, now time.Time) Breaker {
+	b := Breaker{changed: now}
+	b.Configure(cfg)
+	return b
+}
+
+// Configure gives it other settings; what it has counted stands. An open
+// breaker stays open for the new time, counted from when it opened.
+func (b *Breaker) Configure(cfg BreakerConfig) {
 	cfg.FailureThreshold = max(1, cfg.FailureThreshold)
 	cfg.SuccessThreshold = max(1, cfg.SuccessThreshold)
-	return Breaker{cfg: cfg, changed: now}
+	b.cfg = cfg
 }
 
 // State at the given time.

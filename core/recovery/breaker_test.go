@@ -191,3 +191,28 @@ func TestBreakerFollowsItsModel(t *testing.T) {
 		}
 	})
 }
+
+func TestABreakerTakesNewSettingsAndKeepsWhatItCounted(t *testing.T) {
+	start := time.Unix(1000, 0)
+	b := NewBreaker(BreakerConfig{FailureThreshold: 5, Timeout: 300 * time.Second, SuccessThreshold: 3}, start)
+	b.Record(start, false)
+	b.Record(start, false)
+	b.Configure(BreakerConfig{FailureThreshold: 3, Timeout: 300 * time.Second, SuccessThreshold: 0})
+	if b.State(start) != Closed {
+		t.Errorf("new settings alone made it %s", b.State(start))
+	}
+	b.Record(start, false)
+	if b.State(start) != Open {
+		t.Errorf("three failures leave it %s, want open: the new threshold is 3", b.State(start))
+	}
+	at := start.Add(20 * time.Second)
+	b.Configure(BreakerConfig{FailureThreshold: 3, Timeout: 10 * time.Second, SuccessThreshold: 0})
+	if b.State(at) != HalfOpen {
+		t.Errorf("after 20 s it is %s, want half-open: the new time is 10 s", b.State(at))
+	}
+	b.Begin(at)
+	b.Record(at, true)
+	if b.State(at) != Closed {
+		t.Errorf("after one success it is %s, want closed: a threshold below 1 is taken as 1", b.State(at))
+	}
+}

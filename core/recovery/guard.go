@@ -38,6 +38,7 @@ const (
 	RuleBreaker         = "breaker"
 	RuleActionDisabled  = "action_disabled"
 	RuleDisabled        = "recovery_disabled"
+	RuleMonitoringOff   = "monitoring_off"
 	RuleStrategyFailed  = "strategy_failed"
 	RuleWarningRepeated = "warning_already_logged"
 )

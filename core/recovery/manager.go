@@ -64,6 +64,8 @@ type Stats struct {
 type Manager struct {
 	cfg     Config
 	enabled bool
+	paused  bool      // nobody looks
+	resumed time.Time // when somebody looked again
 	breaker Breaker
 
 	incident    *Incident
@@ -101,6 +103,26 @@ func NewManager(cfg Config, now time.Time) *Manager {
 // SetEnabled switches recovery on or off. Off, reports are still observed and
 // a running attempt is still judged, but no strategy is asked.
 func (m *Manager) SetEnabled(on bool) { m.enabled = on }
+
+// Configure gives it other limits. What was counted and is remembered stands,
+// and so does a grace that has begun; an attempt that waits for its judgement
+// is judged by the new limits.
+func (m *Manager) Configure(cfg Config) {
+	m.cfg = cfg
+	m.breaker.Configure(cfg.Breaker)
+}
+
+// Pause says that no reports will come for now. Proposals are suppressed; an
+// incident stays open, since nobody sees its end.
+func (m *Manager) Pause() { m.paused = true }
+
+// Resume says that reports come again. Counting starts anew after a grace, as
+// after a start, and an attempt that waits for its judgement is judged by what
+// follows from now on.
+func (m *Manager) Resume(now time.Time) {
+	m.paused, m.resumed, m.healthy = false, now, 0
+	m.settle(now)
+}
 
 // Observation is what a report meant.
 type Observation struct {
@@ -193,6 +215,9 @@ func (m *Manager) closeIncident() *Incident {
 // judgeAttempt looks whether the health that followed the attempt decides it.
 func (m *Manager) judgeAttempt(now time.Time, r health.Report) *Event {
 	graceEnd := m.attempt.Ended.Add(m.cfg.Grace)
+	if m.resumed.After(m.attempt.Ended) {
+		graceEnd = m.resumed.Add(m.cfg.Grace)
+	}
 	if now.Before(graceEnd) {
 		if r.Status == health.Healthy { // only health after the grace is proof
 			m.healthy, m.healthyFrom = 0, now
@@ -292,6 +317,9 @@ func (m *Manager) Decide(now time.Time, p Proposal, report health.Report, action
 		d.Action = None
 	}
 	switch {
+	case m.paused:
+		d.Verdict, d.Rule, d.Reason = Suppressed, RuleMonitoringOff, "health monitoring is switched off"
+		return d
 	case !m.enabled:
 		d.Verdict, d.Rule, d.Reason = Suppressed, RuleDisabled, "recovery is switched off"
 		return d
