@@ -183,7 +183,13 @@ func (p *fakePlugin) Validate(_ context.Context, r *pluginv1.ValidateRequest) (*
 		return nil, status.Error(codes.Unimplemented, "nothing to configure")
 	}
 	var found []*pluginv1.Diagnostic
-	if r.GetConfig().GetFields()["word"].GetStringValue() == "bad" {
+	switch r.GetConfig().GetFields()["word"].GetStringValue() {
+	case "silent":
+		select {}
+	case "fatal":
+		fmt.Fprintln(rawStderr, "that word kills me")
+		os.Exit(9)
+	case "bad":
 		found = []*pluginv1.Diagnostic{
 			{Severity: pluginv1.Severity_SEVERITY_ERROR, Path: "word", Summary: "the word is bad", Detail: "want a good one"},
 			{Severity: pluginv1.Severity_SEVERITY_WARNING, Summary: "and it is short"},
@@ -193,6 +199,14 @@ func (p *fakePlugin) Validate(_ context.Context, r *pluginv1.ValidateRequest) (*
 }
 
 func (p *fakePlugin) Configure(_ context.Context, r *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
+	switch word := r.GetConfig().GetFields()["word"].GetStringValue(); {
+	case word == "late":
+		return &pluginv1.ConfigureResponse{Diagnostics: []*pluginv1.Diagnostic{{Severity: pluginv1.Severity_SEVERITY_ERROR, Path: "word", Summary: "on second thoughts, no"}}}, nil
+	case word == "stuck":
+		select {}
+	case word == "first" && p.config != nil:
+		return nil, status.Error(codes.Internal, "there is no way back")
+	}
 	p.config = r.GetConfig()
 	return &pluginv1.ConfigureResponse{}, nil
 }

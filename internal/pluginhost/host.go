@@ -20,8 +20,10 @@ type Host struct {
 	checks  *checkNames
 	started chan struct{} // closed by Run when the first start of every plugin ended
 	pending sync.WaitGroup
-	// turn is taken by whoever adds, replaces or removes plugins; it has one place.
-	turn chan struct{}
+	// turn is taken by whoever adds, replaces, removes or configures plugins; it has
+	// one place.
+	turn  chan struct{}
+	given Configuration // in force; whoever has the turn may use it
 
 	mu        sync.Mutex
 	instances []*Instance     // sorted by name
@@ -45,14 +47,14 @@ func New(o Options) (*Host, error) {
 	if err := prepareRuntimeDir(o.RuntimeDir); err != nil {
 		return nil, err
 	}
-	h := &Host{opts: o, started: make(chan struct{}), turn: make(chan struct{}, 1), checks: &checkNames{owners: map[string]*Instance{}}}
+	h := &Host{opts: o, started: make(chan struct{}), turn: make(chan struct{}, 1), checks: &checkNames{owners: map[string]*Instance{}}, given: Configuration{o.Settings, o.Thresholds, o.StrategyConfig}}
 	if h.root, err = resolve(o.Dir); err != nil {
 		return nil, err
 	}
 	found, h.skipped = h.judge(found, skipped)
 	for _, c := range found {
 		h.pending.Add(1)
-		h.instances = append(h.instances, newInstance(c, &h.opts, h.checks, h.pending.Done))
+		h.instances = append(h.instances, newInstance(c, &h.opts, h.given, h.checks, h.pending.Done))
 	}
 	return h, nil
 }
@@ -64,7 +66,7 @@ func (h *Host) judge(found []Candidate, skipped []Skipped) ([]Candidate, []Skipp
 	var use []Candidate
 	for _, c := range found {
 		known[c.Name] = true
-		if enabled := h.opts.Settings[c.Name].Enabled; enabled != nil && !*enabled {
+		if enabled := h.given.Settings[c.Name].Enabled; enabled != nil && !*enabled {
 			skipped = append(skipped, Skipped{c.Name, "is switched off in the configuration", "set plugins." + c.Name + ".enabled to true to use it"})
 			continue
 		}
@@ -73,7 +75,7 @@ func (h *Host) judge(found []Candidate, skipped []Skipped) ([]Candidate, []Skipp
 	for _, s := range skipped {
 		known[s.Name] = true
 	}
-	for name := range h.opts.Settings {
+	for name := range h.given.Settings {
 		if !known[name] {
 			skipped = append(skipped, Skipped{name, "is configured, but " + h.opts.Dir + " holds no such plugin", "correct the name in the configuration, or install the plugin"})
 		}

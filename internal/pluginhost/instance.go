@@ -17,7 +17,6 @@ import (
 type Instance struct {
 	name   string
 	opts   *Options
-	layers configLayers // without those of plugin.json, which come with the file
 	log    hclog.Logger
 	checks *checkNames
 
@@ -27,6 +26,7 @@ type Instance struct {
 	retiring  sync.WaitGroup // processes that were replaced and finish their calls
 
 	released  chan struct{} // holds one; sent by Release, received by run; a second one is dropped
+	renewed   chan struct{} // as released, but sent by adopt: another configuration, the same file
 	handovers chan handover // from reload, received by run; a sender gives up when run has ended
 	ended     chan struct{} // closed when run returns
 	cancel    func()        // ends run; set by whoever starts it
@@ -34,6 +34,7 @@ type Instance struct {
 	first     func()        // called once by settled
 
 	mu        sync.Mutex
+	layers    *configLayers // without those of plugin.json, which come with the file; replaced as a whole
 	snapshot  Snapshot
 	session   *session  // nil unless Running
 	evicted   string    // why its check's name was taken away; read by run
@@ -43,13 +44,12 @@ type Instance struct {
 	byHand    bool      // refused because its file was exchanged: only a person releases it
 }
 
-func newInstance(c Candidate, o *Options, checks *checkNames, first func()) *Instance {
-	settings := o.Settings[c.Name]
+func newInstance(c Candidate, o *Options, given Configuration, checks *checkNames, first func()) *Instance {
 	return &Instance{
 		name: c.Name, installed: &installed{candidate: c}, opts: o, checks: checks, first: first,
 		log:      o.Log.With("plugin", c.Name),
-		layers:   configLayers{thresholds: o.Thresholds, strategy: o.StrategyConfig, settings: settings.Config},
-		restarts: restarts{policy: o.Restart}, released: make(chan struct{}, 1),
+		layers:   given.layers(c.Name),
+		restarts: restarts{policy: o.Restart}, released: make(chan struct{}, 1), renewed: make(chan struct{}, 1),
 		tried: installed{candidate: c}, triedLook: lookAt(c),
 		handovers: make(chan handover), ended: make(chan struct{}), cancel: func() {},
 		snapshot: Snapshot{Name: c.Name, Path: c.Path, Description: c.Description, State: Stopped, Warnings: c.Warnings, MemoryLimit: o.memoryLimit(c.Name)},
@@ -131,6 +131,7 @@ func (i *Instance) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		var err error
 		began := time.Now()
+		layers := i.configLayers()
 		if s == nil {
 			i.change(Starting, Event{})
 			s, err = i.launch(ctx, i.installed)
@@ -144,6 +145,9 @@ func (i *Instance) run(ctx context.Context) {
 		}
 		if ctx.Err() != nil {
 			return // asked to stop: our own context decides that, not err
+		}
+		if s == nil && i.configLayers() != layers {
+			continue // what failed was a start with the configuration before
 		}
 		s = i.recover(ctx, began, err)
 	}
@@ -190,6 +194,8 @@ func (i *Instance) recover(ctx context.Context, began time.Time, err error) *ses
 	case <-i.released:
 		i.restarts.forgive()
 		i.installed = i.installed.anew()
+	case <-i.renewed:
+		i.restarts.forgive()
 	case h := <-i.handovers:
 		i.restarts.forgive()
 		i.take(h)
@@ -320,6 +326,7 @@ func (i *Instance) attach(s *session) {
 	i.snapshot.Info = s.info
 	i.snapshot.PID = s.run.process().PID()
 	i.snapshot.StartedAt = s.ready
+	i.outdatedLocked()
 	evicted := i.evicted
 	i.mu.Unlock()
 	if evicted != "" { // while it was being started

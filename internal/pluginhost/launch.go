@@ -72,23 +72,15 @@ func (i *Instance) introduce(ctx context.Context, s *session) error {
 	if err != nil {
 		return refuse(err, "rename the file, or correct what the plugin says in Describe")
 	}
-	schema, err := compileSchema(info.Schema)
-	if err != nil {
+	if _, err := compileSchema(info.Schema); err != nil {
 		return refuse(err, "correct config_schema in the plugin's Describe")
 	}
-	layers := i.layers
-	layers.manifest = s.from.candidate.Config
-	config := layers.merge(schema, info)
-	where := "correct plugins." + i.name + ".config in the configuration, or the plugin's " + manifestName
-	if schema == nil && len(config) > 0 {
-		return refuse(fmt.Errorf("it takes no configuration, but has %s", keysOf(config)), where)
-	}
-	sent, err := configToProto(config)
-	if err != nil {
-		return refuse(err, where)
+	sent, err := configFor(i.name, info, s.from.candidate.Config, i.configLayers())
+	if wrong, ok := errors.AsType[*ConfigError](err); ok {
+		return refuse(wrong.Err, wrong.Remedy)
 	}
 	findings, err := configure(ctx, client, sent)
-	if err != nil && (schema != nil || status.Code(err) != codes.Unimplemented) { // without a schema there is nothing to configure
+	if err != nil && (info.Schema != "" || status.Code(err) != codes.Unimplemented) { // without a schema there is nothing to configure
 		return i.failed("take its configuration", err)
 	}
 	warnings, err := judgeDiagnostics(findings)
@@ -96,9 +88,9 @@ func (i *Instance) introduce(ctx context.Context, s *session) error {
 		i.log.Warn("plugin warns about its configuration", "finding", w)
 	}
 	if err != nil {
-		return refuse(err, where)
+		return refuse(err, configRemedy(i.name))
 	}
-	s.info, s.loads = info, info.loads()
+	s.info, s.loads, s.config = info, info.loads(), sent
 	return nil
 }
 

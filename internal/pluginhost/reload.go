@@ -51,7 +51,7 @@ func (h *Host) Reload(ctx context.Context, name string) (Change, error) {
 	changes, err := h.change(ctx, func(ctx context.Context) ([]Change, error) {
 		i, unknown := h.Instance(name)
 		c, refusal, present := lookUp(h.root, name)
-		if enabled := h.opts.Settings[name].Enabled; i == nil && enabled != nil && !*enabled {
+		if enabled := h.given.Settings[name].Enabled; i == nil && enabled != nil && !*enabled {
 			refusal = &distrust{"is switched off in the configuration", "set plugins." + name + ".enabled to true to use it"}
 		}
 		h.refreshSkipped()
@@ -180,7 +180,7 @@ func (h *Host) follows(ctx context.Context, found []Candidate, skipped []Skipped
 // install adds a plugin and waits until its first start succeeded or failed.
 func (h *Host) install(ctx context.Context, c Candidate) Change {
 	first := make(chan struct{})
-	i := newInstance(c, &h.opts, h.checks, func() { close(first) })
+	i := newInstance(c, &h.opts, h.given, h.checks, func() { close(first) })
 	h.mu.Lock()
 	h.instances = append(h.instances, i)
 	slices.SortFunc(h.instances, func(a, b *Instance) int { return cmp.Compare(a.name, b.name) })
@@ -200,7 +200,7 @@ func (h *Host) install(ctx context.Context, c Candidate) Change {
 // remove ends a plugin whose files are gone, unless it is required.
 func (h *Host) remove(i *Instance, why *distrust) Change {
 	out := Change{Plugin: i.name, Outcome: Removed, Before: i.Snapshot()}
-	if h.opts.Settings[i.name].Required {
+	if h.given.Settings[i.name].Required {
 		err := &LaunchError{Plugin: i.name, Err: errors.New(why.reason), Remedy: why.remedy}
 		i.kept(err)
 		out.Outcome, out.Err, out.After = Kept, err, i.Snapshot()

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/upkeephub/upkeep/internal/child"
 	"github.com/upkeephub/upkeep/proto/handshake"
@@ -46,9 +47,10 @@ type session struct {
 	conn   *grpc.ClientConn
 	ready  time.Time // since when it runs
 	info   Description
-	loads  map[string]bool // metrics that are described as load
-	missed atomic.Int32    // checks in a row without an answer
-	from   *installed      // what was started
+	config *structpb.Struct // what it has; under the instance's lock once it runs
+	loads  map[string]bool  // metrics that are described as load
+	missed atomic.Int32     // checks in a row without an answer
+	from   *installed       // what was started
 	// calls are under way. One begins, under the lock of the Instance, only while
 	// this is the process that is asked; so none begins once another took over.
 	calls sync.WaitGroup
