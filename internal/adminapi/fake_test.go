@@ -23,6 +23,7 @@ type fakeHost struct {
 	released  []string
 	level     string
 	recovered *bool
+	watching  *bool
 }
 
 var moment = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -130,12 +131,11 @@ func (f *fakeHost) SetLogLevel(level string) error {
 func (f *fakeHost) SetRecovery(on bool) error {
 	defer f.lock()()
 	f.recovered = &on
-	return f.held()
+	return nil
 }
 
-func (f *fakeHost) held() error {
-	if f.unwell {
-		return &problem.Error{Code: problem.Usage, What: "host is held"}
-	}
+func (f *fakeHost) SetMonitoring(on bool) error {
+	defer f.lock()()
+	f.watching = &on
 	return nil
 }

@@ -19,6 +19,9 @@ func TestWhatIsAskedForIsDone(t *testing.T) {
 	if code := do(f, "PUT", "/log-level", `{"level":"trace"}`); code != 200 || f.level != "trace" {
 		t.Errorf("log level: %d, level %q", code, f.level)
 	}
+	if code := do(f, "PUT", "/monitoring", `{"enabled":false}`); code != 200 || f.watching == nil || *f.watching {
+		t.Errorf("monitoring: %d, set to %v", code, f.watching)
+	}
 	if code := do(f, "PUT", "/recovery", `{"enabled":true}`); code != 200 || f.recovered == nil || !*f.recovered {
 		t.Errorf("recovery: %d, set to %v", code, f.recovered)
 	}
@@ -37,7 +40,7 @@ func TestWhatIsRefusedHasNoEffect(t *testing.T) {
 			e.set(f)
 		}
 		e.send(Handler(f, Options{Token: testToken}))
-		if len(f.stopped)+len(f.released) > 0 || f.level != "" || f.recovered != nil {
+		if len(f.stopped)+len(f.released) > 0 || f.level != "" || f.recovered != nil || f.watching != nil {
 			t.Errorf("%s: %s %s: it was done", e.why, e.method, e.path)
 		}
 	}

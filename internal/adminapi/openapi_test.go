@@ -203,7 +203,7 @@ func exchanges() []exchange {
 	var all []exchange
 	for _, rt := range routes() {
 		path := Prefix + strings.ReplaceAll(rt.path, "{name}", "process")
-		body := map[string]string{"/log-level": `{"level":"debug"}`, "/recovery": `{"enabled":true}`}[rt.path]
+		body := map[string]string{"/log-level": `{"level":"debug"}`, "/recovery": `{"enabled":true}`, "/monitoring": `{"enabled":true}`}[rt.path]
 		good := 200
 		if rt.path == "/stop" {
 			good = 202
@@ -242,8 +242,7 @@ func exchanges() []exchange {
 		exchange{why: "a reload that hangs", method: "POST", path: "/api/v1/reload", set: func(f *fakeHost) { f.hangs = true }, want: 504},
 		exchange{why: "no such level", method: "PUT", path: "/api/v1/log-level", body: `{"level":"loud"}`, want: 400},
 		exchange{why: "nothing said", method: "PUT", path: "/api/v1/recovery", want: 400},
-		exchange{why: "not as host is now", method: "PUT", path: "/api/v1/recovery", body: `{"enabled":true}`, set: unwell, want: 409},
-		exchange{why: "not as host is now", method: "PUT", path: "/api/v1/recovery", body: `{"enabled":true}`, set: unwell, want: 409},
+		exchange{why: "nothing said", method: "PUT", path: "/api/v1/monitoring", want: 400},
 		exchange{why: "nothing there", method: "GET", path: "/api/v1/nothing", want: 404},
 		exchange{why: "traversal", method: "GET", path: "/api/v1/plugins/..%2f..%2fetc/release", want: 405},
 	)

@@ -34,6 +34,9 @@ type Operations interface {
 	// SetLogLevel changes what is logged, until the next start or reload. The
 	// level is one of LogLevels.
 	SetLogLevel(level string) error
+	// SetMonitoring switches health monitoring, and recovery with it, off or on,
+	// until the next start or reload.
+	SetMonitoring(enabled bool) error
 	// SetRecovery switches recovery on or off, until the next start or reload.
 	SetRecovery(enabled bool) error
 }

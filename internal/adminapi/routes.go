@@ -96,7 +96,11 @@ func routes() []route {
 		},
 		{
 			method: http.MethodPut, path: "/recovery", summary: "Switch recovery on or off, until the next start or reload.",
-			request: Switch{}, responses: map[int]any{200: Switch{}}, problems: []int{409}, answer: toggle(Operations.SetRecovery),
+			request: Switch{}, responses: map[int]any{200: Switch{}}, answer: toggle(Operations.SetRecovery),
+		},
+		{
+			method: http.MethodPut, path: "/monitoring", summary: "Switch health monitoring, and recovery with it, off or on, until the next start or reload.",
+			request: Switch{}, responses: map[int]any{200: Switch{}}, answer: toggle(Operations.SetMonitoring),
 		},
 	}
 }

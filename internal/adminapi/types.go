@@ -235,8 +235,11 @@ type Configuration struct {
 type Setting struct {
 	Key   string `json:"key"`
 	Value any    `json:"value"`
-	// Origin says where the value comes from, e.g. default or file PATH:LINE.
+	// Origin says where the value comes from, e.g. default or file PATH:LINE, or
+	// admin request for what was set in the running host.
 	Origin string `json:"origin"`
+	// Live: a reload takes a change of it up. Else a restart does.
+	Live bool `json:"live"`
 }
 
 // Version says what runs.

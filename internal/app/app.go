@@ -13,7 +13,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/upkeephub/upkeep/core/monitor"
-	"github.com/upkeephub/upkeep/core/recovery"
 	"github.com/upkeephub/upkeep/internal/config"
 	"github.com/upkeephub/upkeep/internal/httpapi"
 	"github.com/upkeephub/upkeep/internal/hubproc"
@@ -27,7 +26,7 @@ var ErrEmergencyStop = errors.New("emergency stop")
 // App is a host.
 type App struct {
 	opts     Options
-	cfg      config.Config
+	cfg      config.Config // of the start; see settings for what is in force
 	log      hclog.Logger
 	started  time.Time
 	serverID string
@@ -39,19 +38,19 @@ type App struct {
 	private   net.Listener // the hub asks here
 	keeper    *hubproc.Keeper
 	plugins   *pluginhost.Host
-	monitor   *monitor.Monitor // nil: health monitoring is off
-	api       *http.Server     // on private
-	adminAPI  *http.Server     // on admin
-	owner     net.Listener     // the unix socket of the command line
-	ownerAPI  *http.Server     // on owner
+	monitor   *monitor.Monitor
+	api       *http.Server // on private
+	adminAPI  *http.Server // on admin
+	owner     net.Listener // the unix socket of the command line
+	ownerAPI  *http.Server // on owner
 
 	phase     atomic.Value  // httpapi.Phase
 	emergency chan string   // the reason; sent once, by the action, read by Run
 	asked     chan string   // the reason of a stop; sent by the admin API, dropped when one waits, read by Run
 	serving   chan struct{} // closed when the first hub serves
 	firstHub  sync.Once
-	disabled  map[recovery.Action]bool // by configuration
-	settings  settings
+	begin     chan struct{} // closed when the first round of checks may begin
+	settings  *settings
 	recovered recoveries
 	undo      []step // what New did, in order; Stop walks it backwards
 }
@@ -79,22 +78,21 @@ func Run(ctx context.Context, opts Options) error {
 // listeners. Nothing is served yet. When a step fails, what was done before is
 // undone.
 func New(opts Options) (a *App, err error) {
-	a = &App{opts: opts, started: time.Now(), emergency: make(chan string, 1), asked: make(chan string, 1), serving: make(chan struct{})}
+	a = &App{opts: opts, started: time.Now(), emergency: make(chan string, 1), asked: make(chan string, 1), serving: make(chan struct{}), begin: make(chan struct{})}
 	a.phase.Store(httpapi.Starting)
 	defer func() {
 		if err != nil {
 			a.close()
 		}
 	}()
-	if a.cfg, a.settings.origins, err = opts.configuration(); err != nil {
+	var origins config.Origins
+	if a.cfg, origins, err = opts.configuration(); err != nil {
 		return a, err
 	}
-	a.settings.current = a.cfg
+	a.settings = newSettings(a.cfg, origins)
 	a.log = a.newLog()
-	for _, n := range a.settings.origins.Notices() {
-		a.log.Warn("configuration", "notice", n.String())
-	}
-	if err = a.checkPlugins(); err != nil {
+	a.tellNotices(origins)
+	if err = a.checkPlugins(a.cfg.Plugins); err != nil {
 		return a, err
 	}
 	if a.serverID, a.secret, err = identity(); err != nil {
@@ -128,7 +126,7 @@ func (a *App) Run(ctx context.Context) error {
 	// Each loop has its own context, since they end in an order: first what
 	// could act, then what serves, then what tells.
 	var loops sync.WaitGroup
-	failed := make(chan error, 8) // one slot for each loop; read by Run while it serves
+	failed := make(chan error, 10) // one slot for each loop; read by Run while it serves
 	loop := func(name string, ctx context.Context, run func(context.Context) error) <-chan struct{} {
 		ended := make(chan struct{})
 		loops.Go(func() {
@@ -156,44 +154,29 @@ func (a *App) Run(ctx context.Context) error {
 	loop("instance", serving, a.instance.Keep)
 	hubEnded := loop("hub", serving, a.keeper.Run)
 	pluginsEnded := loop("plugins", serving, a.plugins.Run)
-	monitorEnded := make(<-chan struct{})
-	if a.monitor != nil {
-		monitorEnded = loop("monitor", acting, func(ctx context.Context) error {
-			if !a.ready(ctx) {
-				return nil
-			}
+	monitorEnded := loop("monitor", acting, a.monitor.Run)
+	loop("start", acting, func(ctx context.Context) error {
+		if a.ready(ctx) {
 			a.phase.CompareAndSwap(httpapi.Starting, httpapi.Running)
 			a.firstScreen()
-			return a.monitor.Run(ctx)
-		})
-	} else {
-		monitorEnded = loop("start", acting, func(ctx context.Context) error {
-			if a.ready(ctx) {
-				a.phase.CompareAndSwap(httpapi.Starting, httpapi.Running)
-				a.firstScreen()
-			}
-			return nil
-		})
-	}
+			close(a.begin)
+		}
+		return nil
+	})
+	loop("reload", acting, a.reloadOnHangup)
 
 	var result error
-	for serves := true; serves; {
-		serves = false
-		select {
-		case <-a.opts.Hangups:
-			serves = true
-			_, _ = (*operations)(a).Reload(ctx) // it has logged what came of it
-		case <-ctx.Done():
-			a.log.Info("stopping: a signal asked for it")
-		case reason := <-a.asked:
-			a.log.Info("stopping: asked to", "reason", reason)
-		case reason := <-a.emergency:
-			result = a.emergencyProblem(reason)
-			a.log.Error("stopping: emergency stop", "reason", reason)
-		case err := <-failed:
-			result = err
-			a.log.Error("stopping: a part of host failed", "error", err)
-		}
+	select {
+	case <-ctx.Done():
+		a.log.Info("stopping: a signal asked for it")
+	case reason := <-a.asked:
+		a.log.Info("stopping: asked to", "reason", reason)
+	case reason := <-a.emergency:
+		result = a.emergencyProblem(reason)
+		a.log.Error("stopping: emergency stop", "reason", reason)
+	case err := <-failed:
+		result = err
+		a.log.Error("stopping: a part of host failed", "error", err)
 	}
 	began := time.Now()
 	a.phase.Store(httpapi.Stopping)

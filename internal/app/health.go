@@ -6,7 +6,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/upkeephub/upkeep/core/health"
 	"github.com/upkeephub/upkeep/core/monitor"
 	"github.com/upkeephub/upkeep/core/recovery"
 	"github.com/upkeephub/upkeep/internal/hubproc"
@@ -14,27 +13,9 @@ import (
 )
 
 func (a *App) wireMonitor() error {
-	hm, rc := a.cfg.HealthMonitoring, a.cfg.Recovery
-	if !hm.Enabled {
-		return nil
-	}
 	opts := monitor.DefaultOptions()
-	opts.Interval, opts.FastInterval, opts.CheckTimeout = hm.CheckInterval.Duration(), hm.FastCheckInterval.Duration(), hm.CheckTimeout.Duration()
-	opts.HistorySize, opts.Window, opts.Aggregation = hm.HistorySize, hm.AggregationWindow.Duration(), health.Aggregation(hm.Aggregation)
-	opts.RecoveryEnabled = rc.Enabled
-	opts.Recovery.MaxAttempts, opts.Recovery.MinInterval = rc.MaxRecoveryAttempts, rc.MinRecoveryInterval.Duration()
-	opts.Recovery.Timeout, opts.Recovery.Grace = rc.RecoveryTimeout.Duration(), rc.Grace.Duration()
-	if g := rc.Strategy.Settings; g != nil {
-		opts.Recovery.FailureWindow = g.FailureWindow.Duration()
-	}
-	opts.Recovery.Breaker = recovery.BreakerConfig{
-		FailureThreshold: rc.CircuitBreaker.FailureThreshold, Timeout: rc.CircuitBreaker.Timeout.Duration(), SuccessThreshold: rc.CircuitBreaker.SuccessThreshold,
-	}
-	a.disabled = map[recovery.Action]bool{
-		recovery.LogWarning: !rc.Actions.LogWarning, recovery.ClearConnections: !rc.Actions.ClearConnections,
-		recovery.RestartService: !rc.Actions.RestartService, recovery.EmergencyStop: !rc.Actions.EmergencyStop,
-	}
-	opts.Recovery.Disabled = a.disabled
+	opts.Settings = a.monitorSettings(a.cfg)
+	opts.Begin = a.begin
 	opts.Checks, opts.Strategy = a.checks, a.strategy
 	opts.Actor, opts.Subject = (*actor)(a), (*subject)(a)
 	opts.Hooks = a.hooks()
@@ -43,17 +24,14 @@ func (a *App) wireMonitor() error {
 }
 
 // wake asks the monitor for a round now.
-func (a *App) wake() {
-	if a.monitor != nil {
-		a.monitor.Wake()
-	}
-}
+func (a *App) wake() { a.monitor.Wake() }
 
 // checks are the checker plugins as the monitor's checks. One that has not yet
 // said what it is appears under its own name while it is being started; one that
 // is refused before it said anything is no checker, and /diagnostics tells of it.
 func (a *App) checks() []monitor.Check {
-	strategy := a.cfg.Recovery.Strategy.Plugin()
+	cfg := a.inForce()
+	strategy := cfg.Recovery.Strategy.Plugin()
 	var checks []monitor.Check
 	for _, s := range a.plugins.Plugins() {
 		name := s.Info.CheckName
@@ -64,7 +42,7 @@ func (a *App) checks() []monitor.Check {
 		if name == "" || err != nil {
 			continue
 		}
-		settings, named := a.cfg.Plugins[s.Name]
+		settings, named := cfg.Plugins[s.Name]
 		checks = append(checks, monitor.Check{
 			Name: name, Optional: named && !settings.Required, Timeout: s.Info.Timeout,
 			Checker: monitor.CheckerFunc(func(ctx context.Context, req monitor.Request) (monitor.Outcome, error) {
@@ -138,7 +116,7 @@ func (s *subject) Settle(ctx context.Context, since time.Time) {
 
 // strategyPlugin is the recovery plugin that the configuration names, or nil.
 func (a *App) strategyPlugin() *pluginhost.Instance {
-	p, err := a.plugins.Instance(a.cfg.Recovery.Strategy.Plugin())
+	p, err := a.plugins.Instance(a.inForce().Recovery.Strategy.Plugin())
 	if err != nil {
 		return nil
 	}
@@ -159,10 +137,11 @@ type actor App
 func (s *actor) Actions() []recovery.ActionState {
 	a := (*App)(s)
 	var states []recovery.ActionState
+	disabled := disabledActions(a.inForce().Recovery.Actions)
 	for _, action := range recovery.Actions() {
 		state := recovery.ActionState{Action: action, Applicable: true}
 		switch hub := a.keeper.Snapshot(); {
-		case a.disabled[action]:
+		case disabled[action]:
 			state.Applicable, state.Reason = false, "it is switched off in the configuration"
 		case action == recovery.ClearConnections && hub.State != hubproc.Running:
 			state.Applicable, state.Reason = false, fmt.Sprintf("the hub is %s: it has no connections to clear", hub.State)
@@ -207,7 +186,7 @@ func (s *actor) Act(ctx context.Context, order monitor.Order) error {
 func (a *App) emergencyStop(ctx context.Context, order monitor.Order) error {
 	a.log.Error("emergency stop: the hub is taken down", "incident", order.Incident, "reason", order.Reason)
 	err := a.keeper.Halt(ctx, order.Reason)
-	if a.cfg.Recovery.EmergencyStop == "hold" {
+	if a.inForce().Recovery.EmergencyStop == "hold" {
 		a.hold()
 		return err
 	}

@@ -5,11 +5,7 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-
-	"github.com/upkeephub/upkeep/core/health"
 	"github.com/upkeephub/upkeep/core/problem"
-	"github.com/upkeephub/upkeep/core/recovery"
 	"github.com/upkeephub/upkeep/internal/adminapi"
 	"github.com/upkeephub/upkeep/internal/httpapi"
 	"github.com/upkeephub/upkeep/internal/pluginhost"
@@ -35,7 +31,7 @@ func (o *operations) Status() adminapi.Status {
 			State: s.Hub.State, Accepting: s.Hub.Accepting, PID: s.Hub.PID, Restarts: s.Hub.Restarts, MissedHeartbeats: s.Hub.Missed, LastExit: s.Hub.LastExit,
 			ClientsConnected: s.Hub.Statistics.ConnectedClients, EventsProcessed: s.Hub.Statistics.EventsProcessed,
 		},
-		Monitoring: adminapi.Monitoring{Enabled: s.Monitoring.Enabled, IntervalSeconds: s.Monitoring.Interval.Seconds()},
+		Monitoring: adminapi.Monitoring{Enabled: s.Monitoring.Current.Enabled, IntervalSeconds: s.Monitoring.Interval.Seconds()},
 		Checks:     adminapi.Checks(v.View),
 		Recovery:   adminapi.RecoveryOf(s.Monitoring.Current.Recovery, now),
 	}
@@ -103,12 +99,7 @@ func (o *operations) ReleasePlugin(name string) (adminapi.Plugin, error) {
 }
 
 func (o *operations) History(window time.Duration, limit int) adminapi.History {
-	var reports *health.History
-	var events []recovery.Event
-	if o.monitor != nil {
-		reports, events = o.monitor.History(), o.monitor.Snapshot().Recovery.Events
-	}
-	return adminapi.HistoryOf(reports, events, window, limit, time.Now())
+	return adminapi.HistoryOf(o.monitor.History(), o.monitor.Snapshot().Recovery.Events, window, limit, time.Now())
 }
 
 func (o *operations) Version() adminapi.Version {
@@ -120,17 +111,4 @@ func (o *operations) Stop(reason string) {
 	case o.asked <- reason:
 	default: // asked before
 	}
-}
-
-func (o *operations) SetLogLevel(level string) error {
-	o.log.SetLevel(hclog.LevelFromString(level)) // named loggers share it
-	return nil
-}
-
-func (o *operations) SetRecovery(on bool) error {
-	if o.monitor == nil {
-		return &problem.Error{Code: problem.BadRequest, What: "recovery cannot be switched", Why: "health monitoring is off, and recovery acts on what it says"}
-	}
-	o.monitor.SetRecoveryEnabled(on)
-	return nil
 }

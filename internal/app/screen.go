@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -20,7 +21,7 @@ func (a *App) firstScreen() {
 		a.firstDocument(s, ready)
 		return
 	}
-	settings := a.settings.origins.String()
+	settings := a.settings.inForce.Load().origins.String()
 	var b strings.Builder
 	fmt.Fprintf(&b, "host %s   config: %s   state: %s\n", Version, settings, a.instance.Dir())
 	fmt.Fprintf(&b, "plugins    %s\n", pluginLine(s))
@@ -32,7 +33,12 @@ func (a *App) firstScreen() {
 	for _, k := range s.Skipped {
 		fmt.Fprintf(&b, "           %s: %s\n", k.Name, tell("", k.Reason, k.Remedy))
 	}
-	if !s.Recovery.Available {
+	switch {
+	case !s.Monitoring.Current.Enabled:
+		fmt.Fprintf(&b, "health     not watched: health_monitoring.enabled is false\n")
+	case !s.Monitoring.Current.Recovery.Enabled:
+		fmt.Fprintf(&b, "recovery   switched off: recovery.enabled is false\n")
+	case !s.Recovery.Available:
 		fmt.Fprintf(&b, "recovery   unavailable: %s\n", s.Recovery.Why)
 	}
 	fmt.Fprintf(&b, "listening  %s\n", strings.Join(urls(s.Server.Addresses), "  "))
@@ -62,7 +68,7 @@ func (a *App) firstDocument(s httpapi.Snapshot, ready time.Duration) {
 		ReadyMS   int64            `json:"ready_ms"`
 	}{
 		Version, s.Server.ServerID, s.Server.PID, s.Server.Host, s.Server.Port, s.Server.Addresses, s.Server.Admin,
-		a.instance.Dir(), a.settings.origins.String(), (*operations)(a).Plugins(), ready.Milliseconds(),
+		a.instance.Dir(), a.settings.inForce.Load().origins.String(), (*operations)(a).Plugins(), ready.Milliseconds(),
 	})
 	if err != nil { // nobody reads it: no reason not to serve
 		a.log.Warn("the first screen did not reach its reader", "error", err)
@@ -107,7 +113,16 @@ func urls(addresses []string) []string {
 // hold keeps host up with its admin side after an emergency stop.
 func (a *App) hold() {
 	a.phase.Store(httpapi.Held)
-	a.monitor.SetRecoveryEnabled(false)
 	_ = a.listeners.Close() // clients are refused now instead of waiting for nobody
+	ctx, cancel := context.WithTimeout(context.Background(), holdTimeout)
+	defer cancel()
+	unlock, err := a.settings.lock(ctx)
+	if err == nil {
+		err = a.monitor.Apply(ctx, a.monitorSettings(a.inForce()))
+		unlock()
+	}
+	if err != nil {
+		a.log.Error("recovery could not be switched off", "error", err)
+	}
 	a.log.Error("held: the hub stays down until host is started again", "admin", a.adminAddress())
 }

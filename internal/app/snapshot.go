@@ -12,22 +12,21 @@ import (
 
 // Snapshot gathers what the endpoints show.
 func (a *App) Snapshot() httpapi.Snapshot {
+	cfg := a.inForce()
 	s := httpapi.Snapshot{
+		Beat:  a.monitor.Beat(),
 		Phase: a.Phase(),
 		Server: httpapi.Server{
 			Version: Version, ServerID: a.serverID, SocketIOVersion: SocketIOVersion, Host: a.cfg.Server.Host, Port: a.listeners.Port(),
 			PID: os.Getpid(), Started: a.started, Addresses: a.listeners.Addrs(), Admin: a.adminAddress(),
 		},
 		Hub:      a.hubSnapshot(),
-		Recovery: httpapi.Recovery{Strategy: a.cfg.Recovery.Strategy.Name, Counts: a.recovered.all()},
+		Recovery: httpapi.Recovery{Strategy: cfg.Recovery.Strategy.Name, Counts: a.recovered.all()},
 	}
-	if a.monitor != nil {
-		s.Beat = a.monitor.Beat()
-		s.Monitoring = httpapi.Monitoring{
-			Enabled: true, Current: a.monitor.Snapshot(), History: a.monitor.History(),
-			Interval: a.cfg.HealthMonitoring.CheckInterval.Duration(), Window: a.cfg.HealthMonitoring.AggregationWindow.Duration(),
-			Callbacks: 1,
-		}
+	s.Monitoring = httpapi.Monitoring{
+		Current: a.monitor.Snapshot(), History: a.monitor.History(),
+		Interval: cfg.HealthMonitoring.CheckInterval.Duration(), Window: cfg.HealthMonitoring.AggregationWindow.Duration(),
+		Callbacks: 1,
 	}
 	for _, p := range a.plugins.Plugins() {
 		s.Plugins = append(s.Plugins, pluginSnapshot(p))
@@ -35,17 +34,17 @@ func (a *App) Snapshot() httpapi.Snapshot {
 	for _, k := range a.plugins.Skipped() {
 		s.Skipped = append(s.Skipped, httpapi.Skipped{Name: k.Name, Reason: k.Reason, Remedy: k.Remedy})
 	}
-	s.Recovery.Available, s.Recovery.Why = a.recoveryAvailable()
+	s.Recovery.Available, s.Recovery.Why = a.recoveryAvailable(s.Monitoring.Current.Enabled)
 	return s
 }
 
 // recoveryAvailable says whether a strategy can be asked, and if not, why.
-func (a *App) recoveryAvailable() (bool, string) {
+func (a *App) recoveryAvailable(watched bool) (bool, string) {
 	switch p := a.strategyPlugin(); {
-	case a.monitor == nil:
+	case !watched:
 		return false, "health monitoring is switched off"
 	case p == nil:
-		return false, fmt.Sprintf("there is no plugin %s in %s", a.cfg.Recovery.Strategy.Plugin(), a.opts.Plugins)
+		return false, fmt.Sprintf("there is no plugin %s in %s", a.inForce().Recovery.Strategy.Plugin(), a.opts.Plugins)
 	default:
 		if s := p.Snapshot(); s.State != pluginhost.Running {
 			return false, strings.TrimSuffix(fmt.Sprintf("the plugin %s is %s: %s", s.Name, s.State, s.LastError), ": ")

@@ -21,6 +21,7 @@ import (
 	"github.com/upkeephub/upkeep/core/problem"
 	"github.com/upkeephub/upkeep/internal/adminapi"
 	"github.com/upkeephub/upkeep/internal/child"
+	"github.com/upkeephub/upkeep/internal/config"
 	"github.com/upkeephub/upkeep/internal/httpapi"
 	"github.com/upkeephub/upkeep/internal/hubproc"
 	"github.com/upkeephub/upkeep/internal/instance"
@@ -41,9 +42,9 @@ func identity() (serverID, secret string, err error) {
 	return "upkeep-" + hex.EncodeToString(random[:4]), hex.EncodeToString(random[4:]), nil
 }
 
-// checkPlugins refuses a plugin folder that cannot be meant, before anything is
-// opened. Single plugins that do not start are no reason to stay down.
-func (a *App) checkPlugins() error {
+// checkPlugins refuses a plugin folder that cannot be meant, or that lacks a
+// plugin that these settings require, before anything is opened. Single plugins that do not start are no reason to stay down.
+func (a *App) checkPlugins(settings map[string]config.Plugin) error {
 	found, skipped, err := pluginhost.Discover(a.opts.Plugins)
 	if err != nil {
 		steps := []string{"name the folder that holds the plugins: host --plugins DIR"}
@@ -54,7 +55,7 @@ func (a *App) checkPlugins() error {
 			Context: map[string]any{"plugins": a.opts.Plugins}}
 	}
 	var missing []string
-	for name, p := range a.cfg.Plugins {
+	for name, p := range settings {
 		if p.Enabled && p.Required && !slices.ContainsFunc(found, func(c pluginhost.Candidate) bool { return c.Name == name }) {
 			why := "is not in the folder"
 			for _, s := range skipped {
@@ -232,17 +233,8 @@ func (a *App) wirePlugins() (err error) {
 	opts.RuntimeDir = filepath.Join(a.instance.SocketDir(), "plugins")
 	opts.Log = a.log
 	opts.Marker = handshake.ChildMarkerEnv + "=" + child.NewMarker(a.instance.Dir()).String()
-	opts.Settings = map[string]pluginhost.Settings{}
-	for name, p := range a.cfg.Plugins {
-		opts.Settings[name] = pluginhost.Settings{Enabled: &p.Enabled, Config: p.Config}
-	}
-	opts.Thresholds = a.cfg.HealthMonitoring.Thresholds
-	if g := a.cfg.Recovery.Strategy.Settings; g != nil {
-		opts.StrategyConfig = map[string]any{
-			"warning_threshold": float64(g.WarningThreshold), "critical_threshold": float64(g.CriticalThreshold),
-			"failure_window_seconds": g.FailureWindow.Duration().Seconds(),
-		}
-	}
+	given := pluginConfiguration(a.cfg)
+	opts.Settings, opts.Thresholds, opts.StrategyConfig = given.Settings, given.Thresholds, given.StrategyConfig
 	opts.Events = a.pluginEvent
 	opts.OnWatch = func(string, pluginhost.CheckOutput) { a.wake() }
 	opts.WatchInput = func(string) pluginhost.CheckInput { return a.checkInput(time.Now()) }

@@ -114,7 +114,7 @@ func (a *api) diagnostics(w http.ResponseWriter, r *http.Request) {
 			Host: m.Server.Host, Port: m.Server.Port, Addresses: append([]string{}, m.Server.Addresses...), Admin: optional(m.Server.Admin), Phase: m.Phase,
 		},
 		HealthMonitor: healthMonitor{
-			Enabled: m.Monitoring.Enabled, LastCheck: optionalStamp(stats.LastCheck), OverallStatus: m.view.Status.String(), Stale: m.view.Stale,
+			Enabled: m.Monitoring.Current.Enabled, LastCheck: optionalStamp(stats.LastCheck), OverallStatus: m.view.Status.String(), Stale: m.view.Stale,
 			ChecksPerformed: stats.ChecksPerformed, ChecksFailed: stats.ChecksFailed,
 		},
 		RecoveryManager: recoveryManager{

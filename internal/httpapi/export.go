@@ -65,7 +65,7 @@ func (m moment) healthExport() healthExport {
 	mon := m.Monitoring
 	e := healthExport{
 		MonitorInfo: monitorInfo{
-			CheckInterval: mon.Interval.Seconds(), AggregationWindow: mon.Window.Seconds(), MonitoringActive: mon.Enabled && !m.view.Stale,
+			CheckInterval: mon.Interval.Seconds(), AggregationWindow: mon.Window.Seconds(), MonitoringActive: mon.Current.Enabled && !m.view.Stale,
 			CheckersCount: len(mon.Current.Checks), CallbacksCount: mon.Callbacks,
 		},
 		Checkers: append([]string{}, mon.Current.CheckNames()...), MonitoringStats: statsBody(m.historyStats()),
@@ -85,7 +85,7 @@ func (m moment) healthExport() healthExport {
 			TotalChecks: len(reports), NewestCheck: optionalInstant(reports[0].Time), OldestCheck: optionalInstant(reports[len(reports)-1].Time),
 		}
 	}
-	if sum := mon.History.Aggregate(mon.Window, m.now); sum.Checks > 0 {
+	if sum := mon.History.Aggregate(mon.Window, m.now); sum.Checks > 0 && mon.Current.Enabled {
 		distribution := map[string]int{}
 		for _, s := range []health.Status{health.Healthy, health.Warning, health.Critical, health.Unknown} {
 			distribution[s.String()] = sum.Distribution[s]

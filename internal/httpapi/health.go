@@ -24,7 +24,7 @@ type View struct {
 func Judge(s Snapshot, now time.Time) View {
 	v := View{View: s.Monitoring.Current.View(now)}
 	v.Status, v.Serving = v.View.Status, v.View.Serving
-	if !s.Monitoring.Enabled {
+	if !s.Monitoring.Current.Enabled {
 		// Nobody looks, so nobody knows; whether clients are served is all there is.
 		v.View = monitor.View{}
 		v.Status, v.Serving = health.Unknown, s.Hub.Accepting || s.Phase == Starting
@@ -67,6 +67,7 @@ type healthBody struct {
 	Dependencies     map[string]string `json:"dependencies"`
 
 	Phase        Phase                  `json:"phase"`
+	Monitoring   string                 `json:"monitoring"`
 	Stale        bool                   `json:"stale"`
 	Message      string                 `json:"message,omitempty"`
 	CheckDetails map[string]checkDetail `json:"check_details"`
@@ -125,9 +126,15 @@ func (m moment) healthBody(goVersion string) healthBody {
 		},
 		Dependencies: map[string]string{"socketio_version": m.Server.SocketIOVersion, "go_version": goVersion},
 		Phase:        m.Phase, Stale: m.view.Stale, Message: m.view.Message, CheckDetails: map[string]checkDetail{},
-		Recovery: "available", Hub: m.hubBody(),
+		Monitoring: "on", Recovery: "available", Hub: m.hubBody(),
 	}
-	if !m.Recovery.Available {
+	if !m.Monitoring.Current.Enabled {
+		b.Monitoring = "off"
+	}
+	switch {
+	case !m.Monitoring.Current.Recovery.Enabled:
+		b.Recovery = "off"
+	case !m.Recovery.Available:
 		b.Recovery, b.Why = "unavailable", m.Recovery.Why
 	}
 	for _, c := range m.view.Checks {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/upkeephub/upkeep/core/health"
+	"github.com/upkeephub/upkeep/core/monitor"
 )
 
 // decode reads an answer as any client would.
@@ -177,6 +179,54 @@ func TestNoAnswerMayBeKept(t *testing.T) {
 			if got := ask(h, http.MethodGet, path).Header().Get("Cache-Control"); got != "no-store" {
 				t.Errorf("%s: Cache-Control is %q, want no-store", path, got)
 			}
+		}
+	})
+}
+
+// Switched off, nobody looks: that is said, and is neither health nor illness.
+func TestMonitoringThatIsSwitchedOffIsSaidEverywhereAndIsNoFailure(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		off := monitor.DefaultOptions().Settings
+		off.Enabled, off.RecoveryEnabled = false, false
+		w.snapshot.Recovery.Available, w.snapshot.Recovery.Why = false, "health monitoring is switched off"
+		if err := w.monitor.Apply(t.Context(), off); err != nil {
+			t.Fatal(err)
+		}
+		for _, age := range []time.Duration{0, time.Hour} { // also when every result would be overdue
+			time.Sleep(age)
+			rec := w.get("/health")
+			body := decode(t, rec)
+			if rec.Code != 200 || body["status"] != "unknown" || body["monitoring"] != "off" || body["recovery"] != "off" || body["stale"] != false ||
+				body["message"] != "health monitoring is switched off" || len(body["checks"].(map[string]any)) != 0 {
+				t.Errorf("after %v /health is %d %s", age, rec.Code, rec.Body)
+			}
+			status := decode(t, w.get("/status"))
+			if status["health"] != "unknown" || status["monitoring"] != "off" || status["message"] != body["message"] {
+				t.Errorf("after %v /status is %v", age, status)
+			}
+			d := decode(t, w.get("/diagnostics"))
+			monitor, export := d["health_monitor"].(map[string]any), d["health"].(map[string]any)
+			if monitor["enabled"] != false || monitor["overall_status"] != "unknown" || d["recovery_manager"].(map[string]any)["enabled"] != false ||
+				export["current_status"] != nil || export["aggregated_status"].(map[string]any)["overall_status"] != "unknown" ||
+				export["monitor_info"].(map[string]any)["monitoring_active"] != false || export["history_summary"].(map[string]any)["total_checks"] != 1.0 {
+				t.Errorf("after %v /diagnostics has %v, %v", age, monitor, export)
+			}
+			metrics := w.get("/metrics").Body.String()
+			for _, line := range []string{"upkeep_monitoring_enabled 0", "upkeep_recovery_enabled 0", "socketio_health_status 0", "upkeep_monitor_stale 0"} {
+				if !strings.Contains(metrics, "\n"+line+"\n") {
+					t.Errorf("after %v the metrics lack %q", age, line)
+				}
+			}
+			if strings.Contains(metrics, "upkeep_check_status{") {
+				t.Errorf("after %v there are metrics of checks", age)
+			}
+			if rec := w.get("/livez"); rec.Code != 200 {
+				t.Errorf("after %v /livez is %d", age, rec.Code)
+			}
+		}
+		w.snapshot.Hub.Accepting = false
+		if rec := w.get("/health"); rec.Code != 503 {
+			t.Errorf("without a hub /health is %d, want 503: nobody is served", rec.Code)
 		}
 	})
 }

@@ -92,6 +92,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 
 func (c collector) checks(s *series) {
 	m := c.moment
+	s.gauge("upkeep_monitoring_enabled", "1 while health is watched.", truth(m.Monitoring.Current.Enabled))
 	s.gauge("upkeep_monitor_stale", "1 while results are overdue.", truth(m.view.Stale))
 	seen := map[string]bool{}
 	for _, check := range m.view.Checks {
@@ -116,6 +117,7 @@ func (c collector) checks(s *series) {
 func (c collector) recoveries(s *series) {
 	m := c.moment
 	rec := m.Monitoring.Current.Recovery
+	s.gauge("upkeep_recovery_enabled", "1 while recovery is switched on.", truth(rec.Enabled))
 	s.gauge("upkeep_recovery_available", "1 while there is a strategy that can be asked.", truth(m.Recovery.Available))
 	s.gauge("upkeep_incident_open", "1 while there is an incident.", truth(rec.Incident != nil))
 	s.oneHot("upkeep_breaker_state", "State of the recovery breaker: 1 for the present one.", "state", string(rec.Breaker.State(m.now)),

@@ -67,7 +67,6 @@ type Server struct {
 
 // Monitoring is the monitor's state.
 type Monitoring struct {
-	Enabled bool
 	Current monitor.Snapshot
 	// History may be nil.
 	History  *health.History

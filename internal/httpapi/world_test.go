@@ -86,7 +86,7 @@ func newWorld() *world {
 			Version: "0.1.0", ServerID: "upkeep-1", SocketIOVersion: "4.8.3", Host: "localhost", Port: 8765, PID: 1234, Started: start,
 			Addresses: []string{"127.0.0.1:8765", "[::1]:8765"}, Admin: "127.0.0.1:18765",
 		},
-		Monitoring: Monitoring{Enabled: true, History: w.monitor.History(), Interval: 30 * time.Second, Window: 5 * time.Minute, Callbacks: 1},
+		Monitoring: Monitoring{History: w.monitor.History(), Interval: 30 * time.Second, Window: 5 * time.Minute, Callbacks: 1},
 		Hub: Hub{
 			State: "running", Accepting: true, PID: 1240, Generation: 2, Restarts: 1, LastExit: "killed", Statistics: Statistics{
 				ConnectedClients: 3, ClientsServed: 11, EventsProcessed: 1250, EventsFailed: 2, Errors: 5,
