@@ -98,11 +98,20 @@ func (c *control) Heartbeat(ctx context.Context, request *hubv1.HeartbeatRequest
 	if err != nil {
 		return nil, err
 	}
+	c.log.SetLevel(level(request.GetLogLevel(), c.log.GetLevel())) // loggers made from it share it
 	statistics, err := hub.Heartbeat(ctx)
 	if err != nil {
 		return nil, contextError(err)
 	}
 	return &hubv1.HeartbeatResponse{Sequence: request.GetSequence(), Statistics: statistics.proto()}, nil
+}
+
+// level is the log level of that name, or the one before if it has none.
+func level(name string, before hclog.Level) hclog.Level {
+	if l := hclog.LevelFromString(name); l != hclog.NoLevel {
+		return l
+	}
+	return before
 }
 
 // ClearConnections closes every client's transport.

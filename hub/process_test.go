@@ -349,3 +349,31 @@ func TestTheHubGoesOnWhenNobodyReadsItsLog(t *testing.T) {
 		t.Error("nothing says that lines were dropped")
 	}
 }
+
+func TestAHubLogsWhatTheHeartbeatTellsItTo(t *testing.T) {
+	p := startProcess(t, listen(t))
+	p.load()
+	if _, err := p.client.Accept(t.Context(), &hubv1.AcceptRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tell := range []struct{ level, path string }{{"", "/status"}, {"debug", "/readyz"}, {"", "/livez"}, {"nonsense", "/health"}, {"error", "/metrics"}} {
+		if _, err := p.client.Heartbeat(t.Context(), &hubv1.HeartbeatRequest{LogLevel: tell.level}); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.Get("http://" + p.addrs[0] + tell.path) // nobody answers as host, which is worth a line at debug
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+	}
+	if _, err := p.client.Stop(t.Context(), &hubv1.StopRequest{Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	p.waitExit()
+	log := p.stderr.String()
+	for path, want := range map[string]bool{"/status": false, "/readyz": true, "/livez": true, "/health": true, "/metrics": false} {
+		if got := strings.Contains(log, `"path":"`+path+`"`); got != want {
+			t.Errorf("a line about %s: %v, want %v in\n%s", path, got, want, log)
+		}
+	}
+}

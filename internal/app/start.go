@@ -247,6 +247,7 @@ func (a *App) wireHub() (err error) {
 	opts := hubproc.DefaultOptions()
 	opts.Listeners = a.listeners
 	opts.Log = a.log
+	opts.LogLevel = func() string { return a.log.GetLevel().String() }
 	opts.StateDir = a.instance.Dir()
 	opts.Events = a.hubEvent
 	opts.Settings = &hubv1.Settings{

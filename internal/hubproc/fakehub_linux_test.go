@@ -52,6 +52,7 @@ type fakeHub struct {
 	deaf, spin, lazy, refuse atomic.Bool // what a heartbeat comes to
 	mu                       sync.Mutex
 	stats                    *hubv1.Statistics
+	level                    string
 	generation               uint64
 	port                     int32
 }
@@ -215,6 +216,10 @@ func (h *fakeHub) Heartbeat(ctx context.Context, r *hubv1.HeartbeatRequest) (*hu
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if r.LogLevel != h.level {
+		h.level = r.LogLevel
+		fmt.Fprintln(os.Stderr, "told to log", r.LogLevel)
+	}
 	return &hubv1.HeartbeatResponse{Sequence: r.Sequence, Statistics: proto.CloneOf(h.stats)}, nil
 }
 

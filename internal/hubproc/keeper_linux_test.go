@@ -1,6 +1,7 @@
 package hubproc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,10 +9,12 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 
 	"github.com/upkeephub/upkeep/internal/child"
@@ -451,3 +454,40 @@ func TestNewInsistsOnWhatItNeeds(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryHubIsToldWhatToLogAndAgainWhenThatChanges(t *testing.T) {
+	var level atomic.Value
+	level.Store("warn")
+	told := make(chan string, 64)
+	h := keep(t, "good", func(o *Options) {
+		o.Restarts.Limit = 100
+		o.LogLevel = func() string { return level.Load().(string) }
+		o.Log = hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, JSONFormat: true, Output: writerFunc(func(line []byte) (int, error) {
+			if _, word, found := bytes.Cut(line, []byte("told to log ")); found {
+				word, _, _ = bytes.Cut(word, []byte(`"`))
+				told <- string(word)
+			}
+			return len(line), nil
+		})})
+	})
+	want := func(word, why string) {
+		t.Helper()
+		select {
+		case got := <-told:
+			if got != word {
+				t.Fatalf("it was told %q, want %q: %s", got, word, why)
+			}
+		case <-time.After(patience):
+			t.Fatalf("it was told nothing, want %q: %s", word, why)
+		}
+	}
+	want("warn", "from its first heartbeat on")
+	level.Store("debug")
+	want("debug", "changed at run time")
+	kill(t, h.await(Serving, 1).PID, syscall.SIGKILL)
+	want("debug", "the next hub as well")
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -32,6 +32,10 @@ type Options struct {
 	Settings *hubv1.Settings
 	// Log gets what the keeper does; what the hub writes goes to its child "worker".
 	Log hclog.Logger
+	// LogLevel is asked for each heartbeat and says the least that the hub logs:
+	// trace, debug, info, warn or error. It must not block. Nil, or an empty
+	// answer: the hub goes on as before, from info on.
+	LogLevel func() string
 	// Events, unless nil, is told of everything that the keeper does, one event
 	// at a time. It must not block: a replacement waits for it. It may call
 	// Snapshot, and must not call the other methods.

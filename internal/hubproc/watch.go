@@ -135,7 +135,7 @@ func (w *worker) watch(ctx context.Context, o observer) {
 func (w *worker) question(ctx context.Context, sequence uint64, asked time.Time, answers chan<- answer) {
 	call, cancel := context.WithTimeout(ctx, max(w.opts.BusyLimit, w.opts.HeartbeatDeadline))
 	defer cancel()
-	response, err := w.client.Heartbeat(call, &hubv1.HeartbeatRequest{Sequence: sequence})
+	response, err := w.client.Heartbeat(call, w.heartbeat(sequence))
 	select {
 	case answers <- answer{asked: asked, at: time.Now(), stats: response.GetStatistics(), err: err}:
 	case <-ctx.Done():

@@ -198,8 +198,17 @@ func (w *worker) accept(ctx context.Context, base *hubv1.Statistics) (*hubv1.Sta
 		return nil, 0, w.explain(ctx, "accept clients", err)
 	}
 	w.accepting = time.Now()
-	answer, err := w.client.Heartbeat(ctx, &hubv1.HeartbeatRequest{})
+	answer, err := w.client.Heartbeat(ctx, w.heartbeat(0))
 	return answer.GetStatistics(), time.Since(w.accepting), w.explain(ctx, "answer its first heartbeat", err)
+}
+
+// heartbeat is the question whether the hub lives.
+func (w *worker) heartbeat(sequence uint64) *hubv1.HeartbeatRequest {
+	request := &hubv1.HeartbeatRequest{Sequence: sequence}
+	if w.opts.LogLevel != nil {
+		request.LogLevel = w.opts.LogLevel()
+	}
+	return request
 }
 
 // explain says in words why a call failed, after a moment for the process to

@@ -488,8 +488,11 @@ func (*AcceptResponse) Descriptor() ([]byte, []int) {
 }
 
 type HeartbeatRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The least that is logged from now on: trace, debug, info, warn or error.
+	// Empty: as before.
+	LogLevel      string `protobuf:"bytes,2,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -529,6 +532,13 @@ func (x *HeartbeatRequest) GetSequence() uint64 {
 		return x.Sequence
 	}
 	return 0
+}
+
+func (x *HeartbeatRequest) GetLogLevel() string {
+	if x != nil {
+		return x.LogLevel
+	}
+	return ""
 }
 
 type HeartbeatResponse struct {
@@ -829,9 +839,10 @@ const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"\fLoadResponse\">\n" +
 	"\rAcceptRequest\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.upkeep.hub.v1.StatisticsR\x04base\"\x10\n" +
-	"\x0eAcceptResponse\".\n" +
+	"\x0eAcceptResponse\"K\n" +
 	"\x10HeartbeatRequest\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\"j\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1b\n" +
+	"\tlog_level\x18\x02 \x01(\tR\blogLevel\"j\n" +
 	"\x11HeartbeatResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x129\n" +
 	"\n" +

@@ -40,7 +40,7 @@ type HubServiceClient interface {
 	// Accept begins to serve on the inherited listeners.
 	Accept(ctx context.Context, in *AcceptRequest, opts ...grpc.CallOption) (*AcceptResponse, error)
 	// Heartbeat takes the path that an event takes (dispatch, publish lock,
-	// adapter) and answers with the statistics.
+	// adapter) and answers with the statistics. It also tells the hub what to log.
 	Heartbeat(ctx context.Context, in *HeartbeatRequest, opts ...grpc.CallOption) (*HeartbeatResponse, error)
 	// ClearConnections closes every client's transport, spread over a window, so
 	// that clients reconnect by themselves.
@@ -119,7 +119,7 @@ type HubServiceServer interface {
 	// Accept begins to serve on the inherited listeners.
 	Accept(context.Context, *AcceptRequest) (*AcceptResponse, error)
 	// Heartbeat takes the path that an event takes (dispatch, publish lock,
-	// adapter) and answers with the statistics.
+	// adapter) and answers with the statistics. It also tells the hub what to log.
 	Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatResponse, error)
 	// ClearConnections closes every client's transport, spread over a window, so
 	// that clients reconnect by themselves.
