@@ -42,9 +42,10 @@ lint: ## formatting, vet for linux, darwin and windows on amd64 and arm64, tidy 
 bench: build ## measure the figures of docs/figures.md (about 35 minutes; BENCH="-short" for less)
 	$(GO) run ./test/bench $(BENCH)
 
-docs: ## write the man pages (docs/man) and the OpenAPI document from the code
+docs: ## write the man pages (docs/man), the OpenAPI document and the measured comparison
 	$(GO) test ./cmd/host -run TestTheManPages -man
 	$(GO) test ./internal/adminapi -run TestTheOpenAPI -update
+	$(GO) run ./test/bench -docs
 
 proto: ## generate the Go code beside the .proto files
 	$(BUF) generate

@@ -1,28 +1,33 @@
 // Command bench measures the figures that Upkeep is judged by, on the built
 // host with its real plugins, and prints each beside its target.
 //
-//	go run ./test/bench                          everything, about 25 minutes
-//	go run ./test/bench -short                   everything, shortened, about 4 minutes
+//	go run ./test/bench                          everything, about 35 minutes
+//	go run ./test/bench -short                   everything, shortened, about 5 minutes
 //	go run ./test/bench -figure start,hub_kill   only these
+//	go run ./test/bench -figure compare          only what compares servers
+//
+// A comparison gives the same load to Upkeep as it is shipped, to the plain
+// library that it is built on, to the official server on Node.js and, where it is
+// installed, to python-socketio, in turns, and looks at the ratios of the medians.
+// With -short it checks that everything arrives, and judges no speed.
 //
 // It owns the figures, their targets and how they are shown; how a host is run
-// and looked at is test/rig's. `make bench` calls it after `make build`. Its
-// goroutines are those of rig. It exits with 1 when a target is missed.
+// and looked at is test/rig's, and what clients do and see is fleet's. `make bench`
+// calls it after `make build`. Its goroutines are those of rig and of fleet, and
+// one for each peer that it starts, which ends with it. It exits with 1 when a
+// target is missed, and when anything was lost, doubled, out of order or recovered.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/upkeephub/upkeep/test/rig"
@@ -83,6 +88,7 @@ type bench struct {
 
 	effort      effort
 	servers     []contender // nil until a comparison needs them
+	only        []string    // the servers that are compared; none: all
 	comparisons []*comparison
 }
 
@@ -116,21 +122,32 @@ func run(args []string) int {
 	short := flags.Bool("short", false, "shorten everything; the two builds are left out")
 	only := flags.String("figure", strings.Join(names, ","), "measure only these")
 	duration := flags.Duration("duration", 0, "how long false alarms are waited for (default 10m, 1m with -short)")
-	out := flags.String("json", "", "write the figures to this file (default bench.json in a temporary folder)")
+	out := flags.String("json", "", "write the figures to this file (default upkeep-bench.json in the temporary folder)")
+	servers := flags.String("server", "", "compare only these: upkeep,stock,node,python")
+	docs := flags.Bool("docs", false, "measure nothing: write the table of docs/figures.md from "+comparisonJSON)
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	b := &bench{settings: whole, effort: wholeEffort}
+	if *docs {
+		return writeDocs()
+	}
+	b := &bench{settings: whole, effort: wholeEffort, only: split(*servers)}
 	if *short {
 		b.settings, b.effort = shortened, smokeEffort
 	}
 	if *duration > 0 {
 		b.falseAlarms = *duration
 	}
-	wanted := strings.Split(*only, ",")
+	for _, name := range b.only {
+		if !slices.Contains(serverNames, name) {
+			fmt.Fprintf(os.Stderr, "bench: there is no server %q; there are: %s\n", name, strings.Join(serverNames, ", "))
+			return 2
+		}
+	}
+	wanted := split(strings.ReplaceAll(*only, allComparisons, strings.Join(comparisonNames(), ",")))
 	for _, w := range wanted {
 		if !slices.Contains(names, w) {
-			fmt.Fprintf(os.Stderr, "bench: there is no figure %q; there are: %s\n", w, strings.Join(names, ", "))
+			fmt.Fprintf(os.Stderr, "bench: there is no figure %q; there are: %s, and %s for those that compare servers\n", w, strings.Join(names, ", "), allComparisons)
 			return 2
 		}
 	}
@@ -143,7 +160,7 @@ func run(args []string) int {
 	defer os.RemoveAll(b.tmp)
 
 	code := 0
-	var figures []figure
+	result := newResult(b, *short)
 	for _, s := range scenarios {
 		if !slices.Contains(wanted, s.name) || (s.name == "builds" && !b.builds && *only == strings.Join(names, ",")) {
 			continue
@@ -152,7 +169,7 @@ func run(args []string) int {
 		began := time.Now()
 		measured, err := s.run(b, ctx)
 		fmt.Fprintf(os.Stderr, "bench: %s took %s\n", s.name, time.Since(began).Round(time.Second))
-		figures = append(figures, measured...)
+		result.Figures = append(result.Figures, measured...)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "bench: %s could not be measured: %v\n", s.name, err)
 			code = 1
@@ -161,17 +178,25 @@ func run(args []string) int {
 			break
 		}
 	}
-	for _, f := range figures {
+	for _, f := range result.Figures {
 		if !f.Met {
 			code = 1
 		}
 	}
-	table(figures)
-	if err := write(*out, figures); err != nil {
+	table(result.Figures)
+	if err := result.write(b, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1
 	}
 	return code
+}
+
+// split cuts a list at its commas; the empty text is an empty list.
+func split(list string) []string {
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
 }
 
 func (b *bench) prepare(ctx context.Context) error {
@@ -186,42 +211,4 @@ func (b *bench) prepare(ctx context.Context) error {
 	}
 	b.tmp, err = os.MkdirTemp("", "upkeep-bench-")
 	return err
-}
-
-func table(figures []figure) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "FIGURE\tTARGET\tMEASURED\t\tWHAT")
-	for _, f := range figures {
-		verdict := "ok"
-		switch {
-		case f.Target == "":
-			verdict = ""
-		case !f.Met:
-			verdict = "MISSED"
-		}
-		what := f.What
-		if f.Note != "" {
-			what += " (" + f.Note + ")"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%g %s\t%s\t%s\n", f.Name, f.Target, f.Value, f.Unit, verdict, what)
-	}
-	w.Flush()
-}
-
-func write(path string, figures []figure) error {
-	if path == "" {
-		path = filepath.Join(os.TempDir(), "upkeep-bench.json")
-	}
-	raw, err := json.MarshalIndent(map[string]any{
-		"time": time.Now().UTC().Format(time.RFC3339), "cpus": runtime.NumCPU(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
-		"go_version": runtime.Version(), "figures": figures,
-	}, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(path, append(raw, '\n'), 0o644); err != nil {
-		return err
-	}
-	fmt.Fprintf(os.Stderr, "bench: figures written to %s\n", path)
-	return nil
 }

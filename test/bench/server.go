@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +29,8 @@ const (
 	node   = "node"
 	python = "python"
 )
+
+var serverNames = []string{upkeep, stock, node, python}
 
 // contender is a kind of server that can be started.
 type contender struct {
@@ -94,7 +97,7 @@ func (b *bench) contenders(ctx context.Context) ([]contender, error) {
 	} else {
 		fmt.Fprintln(os.Stderr, "bench: python-socketio is left out (get it with: apt-get install python3-socketio python3-aiohttp)")
 	}
-	return all, nil
+	return slices.DeleteFunc(all, func(c contender) bool { return len(b.only) > 0 && !slices.Contains(b.only, c.name) }), nil
 }
 
 // say runs a command and returns the line that it says.

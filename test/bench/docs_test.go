@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/upkeephub/upkeep/test/rig"
+)
+
+func TestThePublishedComparisonIsTheOneThatWasMeasured(t *testing.T) {
+	root, err := rig.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := renderedPage(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := os.ReadFile(filepath.Join(root, figuresPage))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(have, want) {
+		t.Errorf("%s does not show %s: run go run ./test/bench -docs", figuresPage, comparisonJSON)
+	}
+}
+
+func TestEveryMedianAndRatioOfTheComparisonFollowsFromItsRounds(t *testing.T) {
+	root, err := rig.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(root, comparisonJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r result
+	if err := json.Unmarshal(raw, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Comparisons) != len(comparisons) {
+		t.Fatalf("%d comparisons were measured, want %d", len(r.Comparisons), len(comparisons))
+	}
+	published := map[string]figure{}
+	for _, f := range r.Figures {
+		published[f.Name] = f
+	}
+	for i, c := range r.Comparisons {
+		if c.Name != comparisons[i].Name {
+			t.Fatalf("comparison %d is %s, want %s", i, c.Name, comparisons[i].Name)
+		}
+		c.targets, c.Medians = comparisons[i].targets, medians(c.Rounds)
+		for _, want := range c.figures(true) {
+			if got := published[want.Name]; got != want {
+				t.Errorf("%s is published as %+v, and its rounds say %+v", want.Name, got, want)
+			}
+		}
+	}
+}
+
+func TestFiguresOfAComparisonAreRatiosOfMedians(t *testing.T) {
+	round := func(server string, value float64) round {
+		return round{Server: server, Values: map[string]float64{"v": value}}
+	}
+	c := comparison{
+		Rounds: []round{round(upkeep, 300), round(node, 50), round(upkeep, 900), round(node, 70), round(upkeep, 280), round(node, 60)},
+		targets: []target{
+			{name: "enough", value: "v", against: node, limit: 5, atLeast: true},
+			{name: "too much", value: "v", against: node, limit: 4.9},
+			{name: "alone", value: "v", limit: 301, unit: "KB"},
+			{name: "nobody", value: "v", against: python, limit: 1},
+		},
+	}
+	c.Medians = medians(c.Rounds)
+	for _, want := range []struct {
+		name  string
+		value float64
+		met   bool
+	}{{"enough", 5, true}, {"too much", 5, false}, {"alone", 300, true}} {
+		found := false
+		for _, f := range c.figures(true) {
+			if f.Name == want.name {
+				found = true
+				if f.Value != want.value || f.Met != want.met {
+					t.Errorf("%+v, want %+v", f, want)
+				}
+			}
+			if f.Name == "nobody" {
+				t.Errorf("a ratio to a server that was not measured: %+v", f)
+			}
+		}
+		if !found {
+			t.Errorf("%s is missing", want.name)
+		}
+	}
+}
+
+func TestWhatIsWrongFailsTheRunUnlessAPeerIsOverloaded(t *testing.T) {
+	wrong := func(server string, overload bool) *comparison {
+		return &comparison{Name: "c", Rounds: []round{{Server: server, Round: 2, Overload: overload, Wrong: []string{"3 are missing"}}}}
+	}
+	for _, c := range []struct {
+		why  string
+		c    *comparison
+		want bool
+	}{
+		{"Upkeep lost something", wrong(upkeep, false), false},
+		{"a peer lost something that it should take", wrong(node, false), false},
+		{"a peer lost something in overload", wrong(node, true), true},
+		{"nothing was lost", &comparison{Name: "c", Rounds: []round{{Server: upkeep}}}, true},
+	} {
+		figures := c.c.figures(true)
+		f := figures[len(figures)-1]
+		if f.Name != "c_wrong" || f.Met != c.want || (!c.want && !strings.Contains(f.Note, "3 are missing")) {
+			t.Errorf("%s: %+v, want met %t", c.why, f, c.want)
+		}
+	}
+}
