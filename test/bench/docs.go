@@ -67,6 +67,9 @@ func (r *result) markdown() (string, error) {
 	if r.Shortened {
 		return "", errors.New("a shortened run says nothing about speed")
 	}
+	if len(r.Comparisons) != len(comparisons) {
+		return "", fmt.Errorf("it holds %d comparisons, want %d: the run was ended, or was of some only", len(r.Comparisons), len(comparisons))
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nMeasured at %s on %d cores (%s), %d MB, Linux %s, %s; load before: %g. ",
 		r.Time, r.CPUs, r.Machine.Processor, r.Machine.MemoryMB, r.Machine.Kernel, r.GoVersion, r.Machine.Load)

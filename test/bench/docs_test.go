@@ -63,11 +63,11 @@ func TestEveryMedianAndRatioOfTheComparisonFollowsFromItsRounds(t *testing.T) {
 }
 
 func TestFiguresOfAComparisonAreRatiosOfMedians(t *testing.T) {
-	round := func(server string, value float64) round {
+	one := func(server string, value float64) round {
 		return round{Server: server, Values: map[string]float64{"v": value}}
 	}
 	c := comparison{
-		Rounds: []round{round(upkeep, 300), round(node, 50), round(upkeep, 900), round(node, 70), round(upkeep, 280), round(node, 60)},
+		Rounds: []round{one(upkeep, 300), one(node, 50), one(upkeep, 900), one(node, 70), one(upkeep, 280), one(node, 60)},
 		targets: []target{
 			{name: "enough", value: "v", against: node, limit: 5, atLeast: true},
 			{name: "too much", value: "v", against: node, limit: 4.9},
