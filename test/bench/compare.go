@@ -276,11 +276,14 @@ func (b *bench) once(ctx context.Context, c comparison, contender contender, r *
 		f.Patience = b.effort.patience
 	}
 	err = c.load(limited, b.effort, s, f, r)
-	if ill := s.unwell(limited); ill != nil {
-		r.wrong("%v", ill)
-		err = errors.Join(err, ill)
+	ill := s.unwell(limited)
+	if err != nil {
+		return errors.Join(err, ill)
 	}
-	return err
+	if ill != nil { // whatever was measured, it is worth nothing
+		r.wrong("%v", ill)
+	}
+	return nil
 }
 
 func medians(rounds []round) map[string]map[string]float64 {

@@ -54,7 +54,7 @@ type server struct {
 // contenders prepares all servers that this machine can run. Upkeep, stock and
 // Node.js are required, python-socketio is where it is installed.
 func (b *bench) contenders(ctx context.Context) ([]contender, error) {
-	if err := raiseDescriptors(); err != nil {
+	if err := raiseDescriptors(max(b.effort.idle, b.effort.subscribers)); err != nil {
 		return nil, err
 	}
 	stockBinary := filepath.Join(b.tmp, "stock")
@@ -113,18 +113,16 @@ func say(ctx context.Context, dir, name string, args ...string) (string, error) 
 	return strings.TrimSpace(string(out)), nil
 }
 
-// descriptorsNeeded for 5000 clients at either end, and what else is open.
-const descriptorsNeeded = 5600
-
 // raiseDescriptors lifts the limit of open files as far as is allowed, for this
-// process and the servers that it starts.
-func raiseDescriptors() error {
+// process and the servers that it starts. An error names what so many clients need.
+func raiseDescriptors(clients int) error {
+	needed := uint64(clients) + 600 // at either end, and what else is open
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("read the limit of open files: %w", err)
 	}
-	if limit.Max < descriptorsNeeded {
-		return fmt.Errorf("at most %d files may be open, and 5000 clients need %d: raise it with `ulimit -Hn %d`", limit.Max, descriptorsNeeded, descriptorsNeeded)
+	if limit.Max < needed {
+		return fmt.Errorf("at most %d files may be open, and %d clients need %d: raise it, as root, with `ulimit -n %d`", limit.Max, clients, needed, needed)
 	}
 	limit.Cur = limit.Max
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
