@@ -19,7 +19,7 @@ what does not, and why not.
 
 Exit code 0 when every plugin runs or is on its way, 5 when one is refused or
 quarantined, 3 when no host runs.`,
-		Example: "  host plugins\n  host plugins release network\n  host plugins test ./plugins/network",
+		Example: "  host plugins\n  host plugins reload network\n  host plugins test ./plugins/network",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, err := c.ask()
 			if err != nil {
@@ -68,30 +68,40 @@ host runs.`,
 		c.hostFlags(one)
 		c.outputFlags(one)
 	}
-	cmd.AddCommand(release, newPluginsTestCommand(c))
+	cmd.AddCommand(release, newPluginsReloadCommand(c), newPluginsTestCommand(c))
 	return cmd
 }
 
 func pluginsPage(p *page, list adminapi.Plugins) {
-	rows := [][]string{{"NAME", "KIND", "VERSION", "STATE", "PID", "RESTARTS", "DETAIL"}}
+	rows := [][]string{{"NAME", "KIND", "VERSION", "STATE", "PID", "RESTARTS", "MEMORY", "DETAIL"}}
 	for _, one := range list.Plugins {
 		detail := one.Check
 		switch {
 		case one.State != "running" && one.LastError != "":
 			detail = withHint(one.LastError, one.Hint)
+		case one.ReloadError != "":
+			detail = "not reloaded: " + withHint(one.ReloadError, one.ReloadHint)
 		case len(one.Warnings) > 0:
 			detail = "warning: " + oneLine(strings.Join(one.Warnings, "; "))
 		}
-		rows = append(rows, []string{one.Name, dash(strings.Join(one.Kinds, ",")), dash(one.Version), one.State, dash(fmt.Sprint(one.PID)), fmt.Sprint(one.Restarts), detail})
+		rows = append(rows, []string{one.Name, dash(strings.Join(one.Kinds, ",")), dash(one.Version), one.State, dash(fmt.Sprint(one.PID)), fmt.Sprint(one.Restarts), megabytes(one.MemoryBytes), detail})
 	}
 	for _, s := range list.Skipped {
-		rows = append(rows, []string{s.Name, "-", "-", "skipped", "-", "-", withHint(s.Reason, s.Remedy)})
+		rows = append(rows, []string{s.Name, "-", "-", "skipped", "-", "-", "-", withHint(s.Reason, s.Remedy)})
 	}
 	if len(rows) == 1 {
 		p.printf("no plugins in %s: nobody looks after the hub's health\n", list.Directory)
 		return
 	}
 	p.table(rows)
+}
+
+// megabytes shows a size in MB; a dash where it is not known.
+func megabytes(bytes uint64) string {
+	if bytes == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d MB", (bytes+1<<19)>>20)
 }
 
 func withHint(reason, hint string) string {

@@ -27,6 +27,7 @@ type actedHost struct {
 	status              adminapi.Status
 	probe               adminapi.Probe
 	plugins             adminapi.Plugins
+	changes             []adminapi.PluginChange
 	history             adminapi.History
 	reload              error
 }
@@ -43,6 +44,19 @@ func (a *actedHost) ReleasePlugin(n string) (adminapi.Plugin, error) {
 		}
 	}
 	return adminapi.Plugin{}, &problem.Error{Code: problem.NotFound, What: "there is no plugin " + n}
+}
+
+func (a *actedHost) ReloadPlugin(_ context.Context, n string) (adminapi.PluginChange, error) {
+	for _, c := range a.changes {
+		if c.Name == n {
+			return c, nil
+		}
+	}
+	return adminapi.PluginChange{}, &problem.Error{Code: problem.NotFound, What: "there is no plugin " + n}
+}
+
+func (a *actedHost) RescanPlugins(context.Context) (adminapi.PluginChanges, error) {
+	return adminapi.PluginChanges{Changes: a.changes}, nil
 }
 
 func (a *actedHost) Reload(context.Context) (adminapi.Reloaded, error) {
@@ -216,7 +230,7 @@ func TestCheckIsOneLineAndAnExitCode(t *testing.T) {
 
 func TestWithoutAHostEveryVerbEndsWithThree(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
-	for _, args := range [][]string{{"status"}, {"plugins"}, {"history"}, {"reload"}, {"stop"}, {"plugins", "release", "x"}} {
+	for _, args := range [][]string{{"status"}, {"plugins"}, {"history"}, {"reload"}, {"stop"}, {"plugins", "release", "x"}, {"plugins", "reload"}} {
 		got := verb(t, nil, append(args, "--state-dir", dir)...)
 		told, ok := errors.AsType[*problem.Error](got.err)
 		if got.code != exitNotRunning || !ok || told.Code != problem.NotRunning || !strings.HasPrefix(told.Hint(), "start one: host start") || got.out != "" {
@@ -269,14 +283,16 @@ func TestPluginsSaysWhatDoesNotRunAndWhy(t *testing.T) {
 		Directory: "plugins",
 		Plugins: []adminapi.Plugin{
 			{Name: "broken", State: "refused", LastError: "built for another API", Hint: "build it again"},
-			{Name: "process", Kinds: []string{"checker"}, Version: "0.1.0", Check: "process_resources", State: "running", PID: 7, Restarts: 1, LastError: "an old story"},
+			{Name: "process", Kinds: []string{"checker"}, Version: "0.1.0", Check: "process_resources", State: "running", PID: 7, Restarts: 1, LastError: "an old story", MemoryBytes: 15_000_000},
+			{Name: "redis", Kinds: []string{"checker"}, Version: "1.0.0", State: "running", PID: 8, ReloadError: "it printed no handshake", ReloadHint: "mend it"},
 		},
 		Skipped: []adminapi.Skipped{{Name: "notes.txt", Reason: "is not executable", Remedy: "chmod +x it"}},
 	}
-	want := `NAME       KIND     VERSION  STATE    PID  RESTARTS  DETAIL
-broken     -        -        refused  -    0         built for another API (build it again)
-process    checker  0.1.0    running  7    1         process_resources
-notes.txt  -        -        skipped  -    -         is not executable (chmod +x it)
+	want := `NAME       KIND     VERSION  STATE    PID  RESTARTS  MEMORY  DETAIL
+broken     -        -        refused  -    0         -       built for another API (build it again)
+process    checker  0.1.0    running  7    1         14 MB   process_resources
+redis      checker  1.0.0    running  8    0         -       not reloaded: it printed no handshake (mend it)
+notes.txt  -        -        skipped  -    -         -       is not executable (chmod +x it)
 `
 	if got := verb(t, nil, "plugins", "--state-dir", h.dir); got.out != want || got.code != exitPlugins {
 		t.Errorf("exit code %d, %v:\n%s\nwant:\n%s", got.code, got.err, got.out, want)
@@ -289,6 +305,39 @@ notes.txt  -        -        skipped  -    -         is not executable (chmod +x
 	}
 	h.plugins = adminapi.Plugins{Directory: "plugins"}
 	if got := verb(t, nil, "plugins", "--state-dir", h.dir); got.out != "no plugins in plugins: nobody looks after the hub's health\n" || got.code != exitOK {
+		t.Errorf("none: exit code %d, %q", got.code, got.out)
+	}
+}
+
+func TestReloadOfPluginsSaysWhatBecameOfEach(t *testing.T) {
+	h := act(t, true)
+	h.changes = []adminapi.PluginChange{
+		{Name: "disk", Outcome: "installed", Version: "1.0.0", PID: 9},
+		{Name: "network", Outcome: "reloaded", VersionBefore: "0.1.0", Version: "0.2.0", PID: 10},
+		{Name: "old", Outcome: "removed", VersionBefore: "0.1.0"},
+		{Name: "process", Outcome: "unchanged", VersionBefore: "0.1.0", Version: "0.1.0", PID: 7},
+		{Name: "redis", Outcome: "kept", Error: "it did not describe itself", Hint: "mend it", VersionBefore: "1.0.0", Version: "1.0.0", PID: 8},
+	}
+	want := `disk installed (1.0.0)
+network reloaded (0.1.0 -> 0.2.0)
+old removed (0.1.0)
+process unchanged (0.1.0)
+redis kept (1.0.0): it did not describe itself (mend it)
+`
+	if got := verb(t, nil, "plugins", "reload", "--state-dir", h.dir); got.out != want || got.code != exitPlugins {
+		t.Errorf("exit code %d, %v:\n%s\nwant:\n%s", got.code, got.err, got.out, want)
+	}
+	if got := verb(t, nil, "plugins", "reload", "network", "--state-dir", h.dir); got.out != "network reloaded (0.1.0 -> 0.2.0)\n" || got.code != exitOK {
+		t.Errorf("one: exit code %d, %v, %q", got.code, got.err, got.out)
+	}
+	if got := verb(t, nil, "plugins", "reload", "redis", "--state-dir", h.dir); got.code != exitPlugins {
+		t.Errorf("one that was kept: exit code %d, %v, %q", got.code, got.err, got.out)
+	}
+	if got := verb(t, nil, "plugins", "reload", "nobody", "--state-dir", h.dir); got.code != exitPlugins || problem.Code(got.err) != problem.NotFound {
+		t.Errorf("nobody: exit code %d, %v", got.code, got.err)
+	}
+	h.changes = nil
+	if got := verb(t, nil, "plugins", "reload", "--state-dir", h.dir); got.out != "no plugins\n" || got.code != exitOK {
 		t.Errorf("none: exit code %d, %q", got.code, got.out)
 	}
 }

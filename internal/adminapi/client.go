@@ -71,6 +71,18 @@ func (c *Client) ReleasePlugin(ctx context.Context, name string) (p Plugin, err 
 	return p, err
 }
 
+// ReloadPlugin lets host look at one plugin's files again.
+func (c *Client) ReloadPlugin(ctx context.Context, name string) (p PluginChange, err error) {
+	_, err = c.do(ctx, pluginTimeout+time.Second, http.MethodPost, "/plugins/"+url.PathEscape(name)+"/reload", struct{}{}, &p)
+	return p, err
+}
+
+// RescanPlugins lets host look at its whole plugin folder again.
+func (c *Client) RescanPlugins(ctx context.Context) (p PluginChanges, err error) {
+	_, err = c.do(ctx, pluginTimeout+time.Second, http.MethodPost, "/plugins/reload", struct{}{}, &p)
+	return p, err
+}
+
 // History is what happened within the window, at most limit of each kind.
 func (c *Client) History(ctx context.Context, window time.Duration, limit int) (h History, err error) {
 	query := url.Values{"limit": {strconv.Itoa(limit)}, "window": {strconv.FormatFloat(window.Seconds(), 'f', -1, 64)}}

@@ -78,6 +78,7 @@ func (f *fakeHost) plugin() Plugin {
 	return Plugin{
 		Name: "process", Kinds: []string{"checker"}, Version: "0.1.0", Description: "looks", Check: "process_resources", State: "running", PID: 44,
 		StartedAt: &moment, NextStart: &moment, LastError: "it fell", Hint: "lift it", Stderr: []string{}, Warnings: []string{},
+		Reloads: 1, LastReload: &moment, ReloadError: "it was worse", ReloadHint: "mend it", MemoryBytes: 14 << 20, MemoryLimitBytes: 256 << 20,
 	}
 }
 
@@ -88,6 +89,25 @@ func (f *fakeHost) ReleasePlugin(name string) (Plugin, error) {
 	}
 	f.released = append(f.released, name)
 	return f.plugin(), nil
+}
+
+func (f *fakeHost) ReloadPlugin(_ context.Context, name string) (PluginChange, error) {
+	defer f.lock()()
+	switch {
+	case f.hangs:
+		return PluginChange{}, context.DeadlineExceeded
+	case f.unwell:
+		return PluginChange{}, &problem.Error{Code: problem.NotRunning, What: "host does not run its plugins now"}
+	case name != "process":
+		return PluginChange{}, &problem.Error{Code: problem.NotFound, What: "there is no plugin " + name}
+	}
+	f.released = append(f.released, "reload "+name)
+	return PluginChange{Name: name, Outcome: "kept", Error: "it was worse", Hint: "mend it", VersionBefore: "1", Version: "1", PID: 44}, nil
+}
+
+func (f *fakeHost) RescanPlugins(ctx context.Context) (PluginChanges, error) {
+	c, err := f.ReloadPlugin(ctx, "process")
+	return PluginChanges{SchemaVersion: SchemaVersion, Changes: []PluginChange{c}}, err
 }
 
 func (f *fakeHost) History(window time.Duration, limit int) History {

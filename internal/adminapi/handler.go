@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -28,10 +29,11 @@ const Prefix = "/api/v1"
 const (
 	// maxBody is how long the body of a request may be.
 	maxBody = 64 << 10
-	// answerTimeout bounds what a request waits for; a reload has plugins to ask.
-	// Both are less than the write timeout of the servers in internal/app.
+	// answerTimeout bounds what a request waits for; a reload has plugins to ask,
+	// and that of plugins has processes to start.
 	answerTimeout = 5 * time.Second
 	reloadTimeout = 8 * time.Second
+	pluginTimeout = 20 * time.Second
 )
 
 // Options of Handler. The zero value refuses everybody.
@@ -160,9 +162,9 @@ func (a *api) dispatch(w http.ResponseWriter, r *http.Request, byMethod map[stri
 		})
 		return
 	}
-	timeout := answerTimeout
-	if rt.path == "/reload" {
-		timeout = reloadTimeout
+	timeout := cmp.Or(rt.timeout, answerTimeout)
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(timeout + answerTimeout)); err != nil {
+		a.log.Debug("the time of an answer cannot be set", "path", r.URL.Path, "error", err) // the server's own holds
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()

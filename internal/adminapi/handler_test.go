@@ -16,6 +16,12 @@ func TestWhatIsAskedForIsDone(t *testing.T) {
 	if code := do(f, "POST", "/plugins/process/release", ""); code != 200 || !slices.Equal(f.released, []string{"process"}) {
 		t.Errorf("release: %d, released %v", code, f.released)
 	}
+	for _, path := range []string{"/plugins/process/reload", "/plugins/reload"} {
+		f.released = nil
+		if code := do(f, "POST", path, ""); code != 200 || !slices.Equal(f.released, []string{"reload process"}) {
+			t.Errorf("%s: %d, done %v", path, code, f.released)
+		}
+	}
 	if code := do(f, "PUT", "/log-level", `{"level":"trace"}`); code != 200 || f.level != "trace" {
 		t.Errorf("log level: %d, level %q", code, f.level)
 	}

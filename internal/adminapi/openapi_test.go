@@ -235,6 +235,11 @@ func exchanges() []exchange {
 		exchange{why: "unwell", method: "GET", path: "/api/v1/check", set: unwell, want: 503},
 		exchange{why: "no such probe", method: "GET", path: "/api/v1/check?probe=alive", want: 400},
 		exchange{why: "no such plugin", method: "POST", path: "/api/v1/plugins/nobody/release", want: 404},
+		exchange{why: "no such plugin", method: "POST", path: "/api/v1/plugins/nobody/reload", want: 404},
+		exchange{why: "a start that takes too long", method: "POST", path: "/api/v1/plugins/process/reload", set: func(f *fakeHost) { f.hangs = true }, want: 504},
+		exchange{why: "not as host is now", method: "POST", path: "/api/v1/plugins/process/reload", set: unwell, want: 409},
+		exchange{why: "a folder that takes too long", method: "POST", path: "/api/v1/plugins/reload", set: func(f *fakeHost) { f.hangs = true }, want: 504},
+		exchange{why: "not as host is now", method: "POST", path: "/api/v1/plugins/reload", set: unwell, want: 409},
 		exchange{why: "limit 0", method: "GET", path: "/api/v1/history?limit=0", want: 400},
 		exchange{why: "no number", method: "GET", path: "/api/v1/history?window=NaN", want: 400},
 		exchange{why: "a window of the past", method: "GET", path: "/api/v1/history?window=-1", want: 400},
@@ -293,8 +298,8 @@ func TestEveryAnswerIsAsTheOpenAPIDocumentSays(t *testing.T) {
 			continue
 		}
 		path, _, _ := strings.Cut(e.path, "?")
-		if strings.HasPrefix(path, Prefix+"/plugins/") {
-			path = Prefix + "/plugins/{name}/release"
+		if rest, of := strings.CutPrefix(path, Prefix+"/plugins/"); of && strings.Contains(rest, "/") {
+			path = Prefix + "/plugins/{name}/" + rest[strings.LastIndex(rest, "/")+1:]
 		}
 		if paths[path] == nil {
 			continue // there is no such path, as it should be

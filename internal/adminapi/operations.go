@@ -19,6 +19,14 @@ type Operations interface {
 	// for its next start, and does nothing to any other. The error has the code
 	// not_found when there is no plugin of that name.
 	ReleasePlugin(name string) (Plugin, error)
+	// ReloadPlugin looks at the files of one plugin again, and lets a process that
+	// is started from them take over if it is no worse. That it is worse is no
+	// error. The error has the code not_found when there is no plugin of that
+	// name, neither running nor in the folder. It ends when ctx does; what was
+	// begun is ended all the same.
+	ReloadPlugin(ctx context.Context, name string) (PluginChange, error)
+	// RescanPlugins does so for the whole plugin folder.
+	RescanPlugins(ctx context.Context) (PluginChanges, error)
 	// History is what happened within the window, newest first, at most limit of
 	// each kind.
 	History(window time.Duration, limit int) History

@@ -25,9 +25,10 @@ type route struct {
 	method, path string
 	summary      string
 	parameters   []parameter
-	request      any         // nil: it takes no body
-	responses    map[int]any // what answers look like, problems left out; nil: any JSON
-	problems     []int       // beside those that every route may answer with
+	request      any           // nil: it takes no body
+	responses    map[int]any   // what answers look like, problems left out; nil: any JSON
+	problems     []int         // beside those that every route may answer with
+	timeout      time.Duration // what an answer may take; 0: answerTimeout
 	answer       func(*call) (int, any, error)
 }
 
@@ -72,6 +73,15 @@ func routes() []route {
 			request:    struct{}{}, responses: map[int]any{200: Plugin{}}, problems: []int{404}, answer: (*call).release,
 		},
 		{
+			method: http.MethodPost, path: "/plugins/{name}/reload", summary: "Look at a plugin's files again, and let a new process take over if it is no worse.",
+			parameters: []parameter{{"name", "path", "The plugin's name.", map[string]any{"type": "string"}}},
+			request:    struct{}{}, responses: map[int]any{200: PluginChange{}}, problems: []int{404, 409, 504}, timeout: pluginTimeout, answer: (*call).reloadPlugin,
+		},
+		{
+			method: http.MethodPost, path: "/plugins/reload", summary: "Look at the whole plugin folder again: install, exchange and remove.",
+			request: struct{}{}, responses: map[int]any{200: PluginChanges{}}, problems: []int{409, 504}, timeout: pluginTimeout, answer: (*call).rescan,
+		},
+		{
 			method: http.MethodGet, path: "/history", summary: "Reports, transitions and recoveries, newest first.",
 			parameters: []parameter{
 				{"limit", "query", "At most so many of each kind.", map[string]any{"type": "integer", "minimum": 1, "maximum": maxLimit, "default": defaultLimit}},
@@ -84,7 +94,7 @@ func routes() []route {
 		tells("/openapi.json", "This document.", nil, func(*call) any { return json.RawMessage(openAPI) }),
 		{
 			method: http.MethodPost, path: "/reload", summary: "Read the configuration again: all of it is taken over, or, if there is a mistake, nothing.",
-			request: struct{}{}, responses: map[int]any{200: Reloaded{}}, problems: []int{422, 504}, answer: (*call).reload,
+			request: struct{}{}, responses: map[int]any{200: Reloaded{}}, problems: []int{422, 504}, timeout: reloadTimeout, answer: (*call).reload,
 		},
 		{
 			method: http.MethodPost, path: "/stop", summary: "Tell the clients and stop. The answer comes before.",
@@ -131,6 +141,22 @@ func (c *call) release() (int, any, error) {
 	}
 	p, err := c.ops.ReleasePlugin(c.r.PathValue("name"))
 	return http.StatusOK, p, err
+}
+
+func (c *call) reloadPlugin() (int, any, error) {
+	if err := decode(c.body, &struct{}{}); err != nil {
+		return 0, nil, err
+	}
+	done, err := c.ops.ReloadPlugin(c.r.Context(), c.r.PathValue("name"))
+	return http.StatusOK, done, err
+}
+
+func (c *call) rescan() (int, any, error) {
+	if err := decode(c.body, &struct{}{}); err != nil {
+		return 0, nil, err
+	}
+	done, err := c.ops.RescanPlugins(c.r.Context())
+	return http.StatusOK, done, err
 }
 
 func (c *call) history() (int, any, error) {

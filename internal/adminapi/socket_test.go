@@ -60,6 +60,12 @@ func TestTheClientTellsWhatTheHandlerSays(t *testing.T) {
 	if p, err := c.ReleasePlugin(ctx, "process"); err != nil || p.Name != "process" {
 		t.Errorf("release: %+v, %v", p, err)
 	}
+	if p, err := c.ReloadPlugin(ctx, "process"); err != nil || p.Outcome != "kept" || p.Error != "it was worse" {
+		t.Errorf("reload of a plugin: %+v, %v", p, err)
+	}
+	if p, err := c.RescanPlugins(ctx); err != nil || len(p.Changes) != 1 {
+		t.Errorf("rescan: %+v, %v", p, err)
+	}
 	if h, err := c.History(ctx, 90*time.Second, 7); err != nil || h.WindowSeconds != 90 || h.Limit != 7 {
 		t.Errorf("history: %+v, %v", h, err)
 	}

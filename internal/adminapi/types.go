@@ -174,6 +174,18 @@ type Plugin struct {
 	// PID is 0 when no process runs.
 	PID      int `json:"pid"`
 	Restarts int `json:"restarts"`
+	// Reloads counts the processes that took over from another one.
+	Reloads int `json:"reloads"`
+	// LastReload is when the latest reload ended; null: there was none.
+	LastReload *time.Time `json:"last_reload"`
+	// ReloadError is why the latest reload failed: what was before goes on.
+	ReloadError string `json:"reload_error,omitempty"`
+	ReloadHint  string `json:"reload_hint,omitempty"`
+	// MemoryBytes is what its process and those that it forked hold resident;
+	// 0: not known.
+	MemoryBytes uint64 `json:"memory_bytes"`
+	// MemoryLimitBytes is what they may hold; 0: no limit.
+	MemoryLimitBytes uint64 `json:"memory_limit_bytes"`
 	// StartedAt is when the present process began to run; null: none runs.
 	StartedAt *time.Time `json:"started_at"`
 	// NextStart is when it is started again; null: nothing is planned.
@@ -184,6 +196,30 @@ type Plugin struct {
 	// Stderr has the last lines that the failed process wrote.
 	Stderr   []string `json:"stderr"`
 	Warnings []string `json:"warnings"`
+}
+
+// PluginChanges is what became of the plugins whose files were looked at again.
+type PluginChanges struct {
+	SchemaVersion int            `json:"schema_version"`
+	Changes       []PluginChange `json:"changes"`
+}
+
+// PluginChange is what became of one plugin.
+type PluginChange struct {
+	Name string `json:"name"`
+	// Outcome is installed when it was new and was started, reloaded when a new
+	// process took over, kept when the new one was worse and what was before goes
+	// on, removed when its files are gone, and unchanged when they are what runs.
+	Outcome string `json:"outcome" jsonschema:"enum=installed,enum=reloaded,enum=kept,enum=removed,enum=unchanged"`
+	// Error says why it was kept, or why what was installed does not run.
+	Error string `json:"error,omitempty"`
+	Hint  string `json:"hint,omitempty"`
+	// VersionBefore and Version are the plugin's own; empty: it said none, or
+	// was not there.
+	VersionBefore string `json:"version_before"`
+	Version       string `json:"version"`
+	// PID is 0 when no process runs.
+	PID int `json:"pid"`
 }
 
 // Skipped is an entry of the plugin directory that is not started.

@@ -122,11 +122,14 @@ func (a *App) hubEvent(e hubproc.Event) {
 func (a *App) pluginEvent(e pluginhost.Event) {
 	switch e.State {
 	case pluginhost.Running:
-		a.log.Info("plugin runs", "plugin", e.Plugin, "version", e.Version, "pid", e.PID, "restarts", e.Restarts)
-		if e.Restarts > 0 {
+		a.log.Info("plugin runs", "plugin", e.Plugin, "version", e.Version, "pid", e.PID, "restarts", e.Restarts, "reloads", e.Reloads)
+		if a.Phase() != httpapi.Starting { // then the first round waits for all plugins
 			a.wake()
 		}
 	case pluginhost.Quarantined, pluginhost.Refused:
+		a.wake()
+	case pluginhost.Stopped: // removed, or host is stopping
+		a.log.Info("plugin stopped", "plugin", e.Plugin)
 		a.wake()
 	}
 }

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -73,6 +75,8 @@ func adminPlugin(p pluginhost.Snapshot) adminapi.Plugin {
 		Name: p.Name, Kinds: []string{}, Version: p.Info.Version, Description: p.Description, Check: p.Info.CheckName, State: string(p.State),
 		PID: p.PID, Restarts: p.Restarts, StartedAt: utc(p.StartedAt), NextStart: utc(p.NextStart), LastError: p.LastError, Hint: p.LastHint,
 		Stderr: append([]string{}, p.StderrTail...), Warnings: append([]string{}, p.Warnings...),
+		Reloads: p.Reloads, LastReload: utc(p.LastReload), ReloadError: p.ReloadError, ReloadHint: p.ReloadHint,
+		MemoryBytes: p.Memory, MemoryLimitBytes: p.MemoryLimit,
 	}
 	for _, k := range p.Info.Kinds {
 		out.Kinds = append(out.Kinds, string(k))
@@ -91,11 +95,56 @@ func utc(t time.Time) *time.Time {
 func (o *operations) ReleasePlugin(name string) (adminapi.Plugin, error) {
 	p, err := o.plugins.Instance(name)
 	if err != nil {
-		return adminapi.Plugin{}, &problem.Error{Code: problem.NotFound, What: fmt.Sprintf("there is no plugin %q", name), Why: err.Error(), Err: err,
-			Steps: []string{"see which there are: host plugins"}}
+		return adminapi.Plugin{}, pluginProblem(name, err)
 	}
 	p.Release()
 	return adminPlugin(p.Snapshot()), nil
+}
+
+func (o *operations) ReloadPlugin(ctx context.Context, name string) (adminapi.PluginChange, error) {
+	c, err := o.plugins.Reload(ctx, name)
+	if err != nil {
+		return adminapi.PluginChange{}, pluginProblem(name, err)
+	}
+	return adminPluginChange(c), nil
+}
+
+func (o *operations) RescanPlugins(ctx context.Context) (adminapi.PluginChanges, error) {
+	out := adminapi.PluginChanges{SchemaVersion: adminapi.SchemaVersion, Changes: []adminapi.PluginChange{}}
+	changes, err := o.plugins.Rescan(ctx)
+	if err != nil {
+		return out, pluginProblem("", err)
+	}
+	for _, c := range changes {
+		out.Changes = append(out.Changes, adminPluginChange(c))
+	}
+	return out, nil
+}
+
+func adminPluginChange(c pluginhost.Change) adminapi.PluginChange {
+	out := adminapi.PluginChange{Name: c.Plugin, Outcome: string(c.Outcome), VersionBefore: c.Before.Info.Version, Version: c.After.Info.Version, PID: c.After.PID}
+	if c.Err != nil {
+		out.Error, out.Hint = c.Err.Error(), hint(c.Err)
+		if launch, ok := errors.AsType[*pluginhost.LaunchError](c.Err); ok {
+			out.Error = launch.Err.Error() // the plugin is named already
+		}
+	}
+	return out
+}
+
+// pluginProblem is what the plugin host says, for people.
+func pluginProblem(name string, err error) error {
+	switch {
+	case errors.Is(err, pluginhost.ErrUnknownPlugin):
+		return &problem.Error{Code: problem.NotFound, What: fmt.Sprintf("there is no plugin %q", name), Why: err.Error(), Err: err,
+			Steps: []string{"see which there are: host plugins"}}
+	case errors.Is(err, pluginhost.ErrStopped):
+		return &problem.Error{Code: problem.NotRunning, What: err.Error(), Err: err, Steps: []string{"try again when host has started"}}
+	}
+	if dir, ok := errors.AsType[*pluginhost.DirectoryError](err); ok {
+		return &problem.Error{Code: problem.PluginsMissing, What: "the plugin folder " + dir.Dir + " cannot be used", Why: dir.Err.Error(), Err: err, Steps: []string{dir.Remedy}}
+	}
+	return err
 }
 
 func (o *operations) History(window time.Duration, limit int) adminapi.History {

@@ -177,7 +177,9 @@ func (a *App) newlyMissing(old, next config.Config) error {
 func pluginConfiguration(cfg config.Config) pluginhost.Configuration {
 	c := pluginhost.Configuration{Settings: map[string]pluginhost.Settings{}, Thresholds: cfg.HealthMonitoring.Thresholds}
 	for name, p := range cfg.Plugins {
-		c.Settings[name] = pluginhost.Settings{Enabled: &p.Enabled, Config: p.Config, Required: p.Required}
+		c.Settings[name] = pluginhost.Settings{
+			Enabled: &p.Enabled, Config: p.Config, Required: p.Required, MemoryLimit: uint64(p.MemoryLimitMB) << 20,
+		}
 	}
 	if g := cfg.Recovery.Strategy.Settings; g != nil {
 		c.StrategyConfig = map[string]any{

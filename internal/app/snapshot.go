@@ -84,5 +84,7 @@ func pluginSnapshot(p pluginhost.Snapshot) httpapi.Plugin {
 	return httpapi.Plugin{
 		Name: p.Name, Check: p.Info.CheckName, Kind: strings.Join(kinds, ","), Version: p.Info.Version, State: string(p.State),
 		PID: p.PID, Restarts: uint64(p.Restarts), LastError: p.LastError, Hint: p.LastHint, Started: p.StartedAt, Stderr: p.StderrTail,
+		Reloads: uint64(p.Reloads), ReloadError: p.ReloadError, ReloadHint: p.ReloadHint, Memory: p.Memory, MemoryLimit: p.MemoryLimit,
+		NextStart: p.NextStart,
 	}
 }

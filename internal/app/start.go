@@ -235,6 +235,9 @@ func (a *App) wirePlugins() (err error) {
 	opts.Marker = handshake.ChildMarkerEnv + "=" + child.NewMarker(a.instance.Dir()).String()
 	given := pluginConfiguration(a.cfg)
 	opts.Settings, opts.Thresholds, opts.StrategyConfig = given.Settings, given.Thresholds, given.StrategyConfig
+	opts.MemoryLimit = uint64(a.cfg.Supervision.PluginMemoryLimitMB) << 20
+	opts.CheckTimeouts = a.cfg.Supervision.PluginCallTimeouts
+	opts.Follow = a.cfg.Supervision.FollowPlugins
 	opts.Events = a.pluginEvent
 	opts.OnWatch = func(string, pluginhost.CheckOutput) { a.wake() }
 	opts.WatchInput = func(string) pluginhost.CheckInput { return a.checkInput(time.Now()) }

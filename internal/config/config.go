@@ -17,6 +17,7 @@ type Config struct {
 	Recovery         Recovery          `json:"recovery" live:"yes"`
 	Events           Events            `json:"events"`
 	Limits           Limits            `json:"limits"`
+	Supervision      Supervision       `json:"supervision"`
 	Logging          Logging           `json:"logging"`
 	Admin            Admin             `json:"admin"`
 	Plugins          map[string]Plugin `json:"plugins"`
@@ -91,6 +92,17 @@ type Limits struct {
 	MaxConnections int `json:"max_connections" want:"1..1000000"`
 }
 
+// Supervision says when a plugin's process is replaced, and what is done about
+// changes in the plugin folder.
+type Supervision struct {
+	// PluginMemoryLimitMB is what a plugin and what it forks may hold; 0: no limit.
+	PluginMemoryLimitMB int `json:"plugin_memory_limit_mb" want:"0..1000000"`
+	// PluginCallTimeouts is how many calls in a row may go without an answer.
+	PluginCallTimeouts int `json:"plugin_call_timeouts" want:"1..100"`
+	// FollowPlugins: files that come, change and go need no command.
+	FollowPlugins bool `json:"follow_plugins"`
+}
+
 // Logging says what is logged, and where to.
 type Logging struct {
 	// Level is one of "trace", "debug", "info", "warn" and "error".
@@ -143,6 +155,8 @@ type Plugin struct {
 	Enabled bool `json:"enabled"`
 	// Required: host does not start without the plugin.
 	Required bool `json:"required" live:"yes"`
+	// MemoryLimitMB wins over Supervision.PluginMemoryLimitMB; 0: that one holds.
+	MemoryLimitMB int `json:"memory_limit_mb" want:"0..1000000"`
 	// Config is for the plugin, which judges it itself; nil when none is given.
 	// Numbers in it are float64.
 	Config map[string]any `json:"config,omitempty" live:"yes"`
@@ -219,10 +233,11 @@ func Default() Config {
 			Actions:        Actions{LogWarning: true, ClearConnections: true, RestartService: true, EmergencyStop: true},
 			EmergencyStop:  "exit",
 		},
-		Events:  Events{History: 10_000},
-		Limits:  Limits{MaxConnections: 10_000},
-		Logging: Logging{Level: "info", Format: "text", MaxSizeMB: 10, BackupCount: 5},
-		Plugins: map[string]Plugin{},
+		Events:      Events{History: 10_000},
+		Limits:      Limits{MaxConnections: 10_000},
+		Supervision: Supervision{PluginMemoryLimitMB: 256, PluginCallTimeouts: 2},
+		Logging:     Logging{Level: "info", Format: "text", MaxSizeMB: 10, BackupCount: 5},
+		Plugins:     map[string]Plugin{},
 	}
 }
 

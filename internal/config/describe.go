@@ -57,6 +57,11 @@ var descriptions = map[string]string{
 	"limits":                 "Limits of the hub.",
 	"limits.max_connections": "More clients than this get 503.",
 
+	"supervision":                        "When a plugin's process is replaced, and what is done about changes in the plugin folder.",
+	"supervision.plugin_memory_limit_mb": "MB that a plugin and the processes that it forks may hold resident. One that is over it for some seconds is replaced. 0: no limit.",
+	"supervision.plugin_call_timeouts":   "Checks or decisions in a row without an answer after which the plugin's process is replaced.",
+	"supervision.follow_plugins":         "On: a plugin that is put into the plugin folder is started, one that is exchanged there is reloaded, one that goes is stopped. Off: host plugins reload does that.",
+
 	"logging":              "What is logged, and where to.",
 	"logging.level":        "The least that is logged. WARNING and CRITICAL, as Python calls them, are warn and error.",
 	"logging.format":       "text, or json for one object a line.",
@@ -68,10 +73,11 @@ var descriptions = map[string]string{
 	"admin.address": "host:port of the admin listener, or off. Empty: 127.0.0.1 on the public port + 10000.",
 	"admin.token":   "What admin requests over TCP must carry. Empty: host makes one and keeps it in the state directory. UPKEEP_ADMIN__TOKEN_FILE names a file that holds it.",
 
-	"plugins":               "Settings of plugins, by name. A plugin that is not named here is enabled and required.",
-	"plugins.NAME.enabled":  "Off: the plugin is not started.",
-	"plugins.NAME.required": "On: host does not start without the plugin, and its check must be known. Off: its check may be unknown without harm.",
-	"plugins.NAME.config":   "The plugin's own settings, which the plugin judges. They win over health_monitoring.thresholds.",
+	"plugins":                      "Settings of plugins, by name. A plugin that is not named here is enabled and required.",
+	"plugins.NAME.enabled":         "Off: the plugin is not started.",
+	"plugins.NAME.required":        "On: host does not start without the plugin, and its check must be known. Off: its check may be unknown without harm.",
+	"plugins.NAME.memory_limit_mb": "MB that this plugin and the processes that it forks may hold. 0: supervision.plugin_memory_limit_mb.",
+	"plugins.NAME.config":          "The plugin's own settings, which the plugin judges. They win over health_monitoring.thresholds.",
 }
 
 // describe gives the description of a key.

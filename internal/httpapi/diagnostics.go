@@ -87,17 +87,24 @@ type hubStatistics struct {
 }
 
 type pluginBody struct {
-	Name      string   `json:"name"`
-	Kind      string   `json:"kind"`
-	Check     string   `json:"check,omitempty"`
-	Version   string   `json:"version"`
-	State     string   `json:"state"`
-	PID       *int     `json:"pid"`
-	Restarts  uint64   `json:"restarts"`
-	StartedAt *string  `json:"started_at"`
-	LastError string   `json:"last_error,omitempty"`
-	Hint      string   `json:"hint,omitempty"`
-	Stderr    []string `json:"stderr"`
+	Name      string  `json:"name"`
+	Kind      string  `json:"kind"`
+	Check     string  `json:"check,omitempty"`
+	Version   string  `json:"version"`
+	State     string  `json:"state"`
+	PID       *int    `json:"pid"`
+	Restarts  uint64  `json:"restarts"`
+	StartedAt *string `json:"started_at"`
+	NextStart *string `json:"next_start,omitempty"`
+	Reloads   uint64  `json:"reloads"`
+	// ReloadError is why the latest reload failed: what ran before goes on.
+	ReloadError      string   `json:"reload_error,omitempty"`
+	ReloadHint       string   `json:"reload_hint,omitempty"`
+	MemoryBytes      uint64   `json:"memory_bytes,omitempty"`
+	MemoryLimitBytes uint64   `json:"memory_limit_bytes,omitempty"`
+	LastError        string   `json:"last_error,omitempty"`
+	Hint             string   `json:"hint,omitempty"`
+	Stderr           []string `json:"stderr"`
 }
 
 // diagnostics answers /diagnostics.
@@ -136,7 +143,8 @@ func (a *api) diagnostics(w http.ResponseWriter, r *http.Request) {
 	for i, p := range m.Plugins {
 		body.Plugins[i] = pluginBody{
 			Name: p.Name, Kind: p.Kind, Check: p.Check, Version: p.Version, State: p.State, PID: optional(p.PID), Restarts: p.Restarts,
-			StartedAt: optionalStamp(p.Started), LastError: p.LastError, Hint: p.Hint, Stderr: append([]string{}, p.Stderr...),
+			StartedAt: optionalStamp(p.Started), NextStart: optionalStamp(p.NextStart), Reloads: p.Reloads, ReloadError: p.ReloadError, ReloadHint: p.ReloadHint,
+			MemoryBytes: p.Memory, MemoryLimitBytes: p.MemoryLimit, LastError: p.LastError, Hint: p.Hint, Stderr: append([]string{}, p.Stderr...),
 		}
 	}
 	a.out.JSON(w, r, http.StatusOK, body)

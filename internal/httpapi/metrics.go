@@ -154,6 +154,14 @@ func (c collector) plugins(s *series) {
 		s.gauge("upkeep_plugin_info", "Always 1; the labels say what the plugin is.", 1, "plugin", name, "kind", labelText(p.Kind), "version", labelText(p.Version))
 		s.oneHot("upkeep_plugin_state", "State of a plugin: 1 for the present one.", "state", labelText(p.State), pluginStates, "plugin", name)
 		s.counter("upkeep_plugin_restarts_total", "Times the plugin was started again.", float64(p.Restarts), "plugin", name)
+		s.counter("upkeep_plugin_reloads_total", "Times another process of the plugin took over.", float64(p.Reloads), "plugin", name)
+		s.gauge("upkeep_plugin_reload_failed", "1 while the latest reload of the plugin failed and what was before goes on.", truth(p.ReloadError != ""), "plugin", name)
+		if p.Memory > 0 {
+			s.gauge("upkeep_plugin_memory_bytes", "Memory that the plugin and the processes that it forked hold resident.", float64(p.Memory), "plugin", name)
+		}
+		if p.MemoryLimit > 0 {
+			s.gauge("upkeep_plugin_memory_limit_bytes", "Memory above which the plugin is replaced.", float64(p.MemoryLimit), "plugin", name)
+		}
 	}
 	s.gauge("upkeep_plugins_skipped", "Entries of the plugin directory that were left out; see /diagnostics.", float64(len(m.Skipped)))
 }

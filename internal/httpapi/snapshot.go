@@ -121,6 +121,16 @@ type Plugin struct {
 	// Hint is the next step for the operator.
 	Hint    string
 	Started time.Time
+	// NextStart is when it is started again; zero: it is not waiting.
+	NextStart time.Time
+	// Reloads counts the processes that took over from another one. ReloadError
+	// says why the latest reload failed, ReloadHint what to do about it; empty:
+	// it did not.
+	Reloads                 uint64
+	ReloadError, ReloadHint string
+	// Memory that its process and what it forked hold, in bytes; 0: not known.
+	// MemoryLimit is what they may; 0: no limit.
+	Memory, MemoryLimit uint64
 	// Stderr is the tail of what it wrote to standard error.
 	Stderr []string
 }

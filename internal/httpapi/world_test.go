@@ -94,10 +94,11 @@ func newWorld() *world {
 			},
 		},
 		Plugins: []Plugin{
-			{Name: "network", Check: "network_connectivity", Kind: "checker", Version: "0.1.0", State: "running", PID: 1241, Started: start},
+			{Name: "network", Check: "network_connectivity", Kind: "checker", Version: "0.1.0", State: "running", PID: 1241, Started: start, Reloads: 1, Memory: 15_000_000, MemoryLimit: 256 << 20},
 			{
 				Name: "disk", Check: "disk", Kind: "checker", Version: "0.2.0", State: "quarantined", Restarts: 5, LastError: "exit status 2",
 				Hint: "run plugins/disk/disk by hand", Stderr: []string{"disk: no such device"},
+				ReloadError: "it did not describe itself", ReloadHint: "mend it",
 			},
 		},
 		Skipped:  []Skipped{{Name: "service", Reason: "not built", Remedy: "run make"}},
