@@ -252,6 +252,7 @@ func (i *Instance) tend(ctx context.Context, s *session) (next *session, err err
 	memory := time.NewTicker(i.opts.MemoryInterval)
 	defer memory.Stop()
 	var weight weighing
+	i.weigh(s, &weight)
 	for {
 		due := time.Now().Add(pause)
 		select {
