@@ -60,6 +60,7 @@ func TestTheClientTellsWhatTheHandlerSays(t *testing.T) {
 	if p, err := c.ReleasePlugin(ctx, "process"); err != nil || p.Name != "process" {
 		t.Errorf("release: %+v, %v", p, err)
 	}
+	f.unwell = false
 	if p, err := c.ReloadPlugin(ctx, "process"); err != nil || p.Outcome != "kept" || p.Error != "it was worse" {
 		t.Errorf("reload of a plugin: %+v, %v", p, err)
 	}
