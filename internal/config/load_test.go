@@ -96,12 +96,14 @@ func TestEveryKeyIsRead(t *testing.T) {
 			CircuitBreaker: CircuitBreaker{FailureThreshold: 2, Timeout: seconds(30), SuccessThreshold: 1},
 			EmergencyStop:  "hold",
 		},
-		Events: Events{History: 100}, Limits: Limits{MaxConnections: 50}, Logging: Logging{
+		Events: Events{History: 100}, Limits: Limits{MaxConnections: 50},
+		Supervision: Supervision{PluginMemoryLimitMB: 512, PluginCallTimeouts: 3, FollowPlugins: true},
+		Logging: Logging{
 			Level: "warn", Format: "json", File: "/var/log/upkeep.log", MaxSizeMB: 50, BackupCount: 3,
 		},
 		Admin: Admin{Address: "[::1]:18765", Token: "0123456789abcdef"},
 		Plugins: map[string]Plugin{
-			"network": {Enabled: true, Config: map[string]any{
+			"network": {Enabled: true, MemoryLimitMB: 64, Config: map[string]any{
 				"timeout": 1.5, "paths": []any{"/a", nil, true}, "Deep.Key": map[string]any{"A": "b"},
 			}},
 			"disk": {Required: true},

@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func newInstance(c Candidate, o *Options, given Configuration, checks *checkName
 		restarts: restarts{policy: o.Restart}, released: make(chan struct{}, 1), renewed: make(chan struct{}, 1),
 		tried: installed{candidate: c}, triedLook: lookAt(c),
 		handovers: make(chan handover), ended: make(chan struct{}), cancel: func() {},
-		snapshot: Snapshot{Name: c.Name, Path: c.Path, Description: c.Description, State: Stopped, Warnings: c.Warnings, MemoryLimit: o.memoryLimit(c.Name)},
+		snapshot: Snapshot{Name: c.Name, Path: c.Path, Description: c.Description, State: Stopped, Warnings: c.Warnings, MemoryLimit: cmp.Or(given.Settings[c.Name].MemoryLimit, o.MemoryLimit)},
 	}
 }
 

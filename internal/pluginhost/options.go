@@ -121,14 +121,6 @@ func DefaultOptions() Options {
 	}
 }
 
-// memoryLimit of the plugin of that name, in bytes; 0: none.
-func (o *Options) memoryLimit(name string) uint64 {
-	if limit := o.Settings[name].MemoryLimit; limit > 0 {
-		return limit
-	}
-	return o.MemoryLimit
-}
-
 // maxRuntimeDir leaves room for /plugin-dir1234567890/plugin1234567890 in the
 // 107 bytes of a socket's path.
 const maxRuntimeDir = 60
