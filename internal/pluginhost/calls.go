@@ -164,9 +164,13 @@ func (i *Instance) call(ctx context.Context, what string, counted bool, ask func
 		return nil
 	}
 	if status.Code(err) == codes.Unavailable {
+		grace := exitGrace
+		if s.run.endedByUs() { // a large process takes the kernel a while to clear away
+			grace = closeWait
+		}
 		select {
 		case <-s.ctx.Done():
-		case <-time.After(exitGrace):
+		case <-time.After(grace):
 		}
 	}
 	var exit *ExitError
