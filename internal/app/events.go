@@ -43,6 +43,9 @@ func (a *App) hooks() monitor.Hooks {
 	var last recovery.Decision // a decision that only repeats is for who debugs
 	return monitor.Hooks{
 		Report: func(r health.Report) {
+			if r.Sequence == 1 {
+				a.firstCheck(r)
+			}
 			log.Debug("report", "sequence", r.Sequence, "status", r.Status.String(), "took", r.Duration)
 		},
 		Transition: func(t health.Transition, r health.Report) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/upkeephub/upkeep/core/health"
 	"github.com/upkeephub/upkeep/internal/adminapi"
 	"github.com/upkeephub/upkeep/internal/httpapi"
 	"github.com/upkeephub/upkeep/internal/pluginhost"
@@ -47,6 +48,22 @@ func (a *App) firstScreen() {
 	}
 	fmt.Fprintf(&b, "ready in %s. Ctrl-C tells the clients and stops.\n", ready.Round(time.Millisecond))
 	fmt.Fprint(a.opts.Stdout, b.String())
+}
+
+// firstCheck tells how the first round of checks went: until then nobody knows
+// more than that clients are served.
+func (a *App) firstCheck(r health.Report) {
+	if a.opts.JSON || len(r.Results) == 0 {
+		return
+	}
+	well := 0
+	for _, result := range r.Results {
+		if result.Status == health.Healthy {
+			well++
+		}
+	}
+	fmt.Fprintf(a.opts.Stdout, "first check: %s (%d of %d healthy). Next within %s; ask any time: host status\n",
+		r.Status, well, len(r.Results), a.cfg.HealthMonitoring.CheckInterval.Duration())
 }
 
 // firstDocument is the first screen for programs.
