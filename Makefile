@@ -13,7 +13,7 @@ export CGO_ENABLED = 0
 GOBUILD = $(GO) build -trimpath -buildvcs=false -ldflags "-s -w"
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint bench docs proto proto-check clean
+.PHONY: help build run test race lint vuln bench docs proto proto-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,12 +32,16 @@ test: build ## run every test: units, real plugin processes, real Socket.IO clie
 race: ## the same with the race detector
 	$(MAKE) test RACE=-race
 
-lint: ## formatting, vet for linux, darwin and windows on amd64 and arm64, tidy go.mod
+lint: ## formatting, vet for linux, darwin and windows on amd64 and arm64, tidy go.mod, verified modules
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-clean: run gofmt -w on"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	@for target in $(TARGETS); do echo "$(GO) vet for $$target"; \
 		GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) vet ./cmd/... ./core/... ./hub/... ./internal/... ./plugins/... ./proto/... ./sdk/... || exit 1; done
 	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+vuln: ## look up the dependencies in the Go vulnerability database
+	GO=$(GO) scripts/vuln.sh
 
 bench: build ## measure the figures of docs/figures.md (about 35 minutes; BENCH="-short" for less)
 	$(GO) run ./test/bench $(BENCH)

@@ -23,6 +23,7 @@ var rooms = map[string][]string{
 	"internal/config":     {"core/"},
 	"internal/instance":   {"core/"},
 	"internal/answer":     {"core/"},
+	"internal/sbom":       {},
 	"internal/httpapi":    {"core/", "internal/answer"},
 	"internal/adminapi":   {"core/", "internal/answer"},
 	"internal/doctor":     {"core/"},
@@ -33,7 +34,7 @@ var rooms = map[string][]string{
 	"internal/trial":       {"proto/", "internal/child"},
 	"internal/conformance": {"proto/", "internal/child", "internal/trial"},
 
-	"cmd/host": {"internal/pluginhost", "internal/trial", "internal/conformance", "internal/app", "internal/adminapi", "internal/config", "internal/instance", "internal/doctor", "hub", "core/"},
+	"cmd/host": {"internal/sbom", "internal/pluginhost", "internal/trial", "internal/conformance", "internal/app", "internal/adminapi", "internal/config", "internal/instance", "internal/doctor", "hub", "core/"},
 }
 
 func list(t *testing.T, args ...string) []string {

@@ -26,6 +26,7 @@ import (
 	"github.com/upkeephub/upkeep/internal/hubproc"
 	"github.com/upkeephub/upkeep/internal/instance"
 	"github.com/upkeephub/upkeep/internal/pluginhost"
+	"github.com/upkeephub/upkeep/internal/sbom"
 	"github.com/upkeephub/upkeep/proto/handshake"
 	hubv1 "github.com/upkeephub/upkeep/proto/upkeep/hub/v1"
 
@@ -267,7 +268,11 @@ func (a *App) wireHub() (err error) {
 func (a *App) wireAPI() error {
 	source := httpapi.SourceFunc(a.Snapshot)
 	log := a.log.Named("http")
-	a.api = apiServer(httpapi.Handler(source, httpapi.Options{Logger: log}), log)
+	var modules []httpapi.Module
+	for _, m := range sbom.Modules() {
+		modules = append(modules, httpapi.Module(m))
+	}
+	a.api = apiServer(httpapi.Handler(source, httpapi.Options{Logger: log, Modules: modules}), log)
 	ops, adminLog := (*operations)(a), a.log.Named("admin")
 	a.ownerAPI = apiServer(adminapi.Handler(ops, adminapi.Options{Owner: true, Logger: adminLog}), adminLog)
 	if a.admin != nil {
@@ -281,7 +286,7 @@ func (a *App) wireAPI() error {
 		}
 		mux := http.NewServeMux()
 		mux.Handle(adminapi.Prefix+"/", adminapi.Handler(ops, adminapi.Options{Token: token, Logger: adminLog}))
-		mux.Handle("/", httpapi.Handler(source, httpapi.Options{Logger: log, CheckHost: true}))
+		mux.Handle("/", httpapi.Handler(source, httpapi.Options{Logger: log, CheckHost: true, Modules: modules}))
 		a.adminAPI = apiServer(mux, log)
 	}
 	return nil

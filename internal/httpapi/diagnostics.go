@@ -32,6 +32,7 @@ type serverInfo struct {
 	ServerID        string   `json:"server_id"`
 	SocketIOVersion string   `json:"socketio_version"`
 	GoVersion       string   `json:"go_version"`
+	Modules         []Module `json:"modules"`
 	Platform        string   `json:"platform"`
 	PID             int      `json:"pid"`
 	StartTime       string   `json:"start_time"`
@@ -116,7 +117,7 @@ func (a *api) diagnostics(w http.ResponseWriter, r *http.Request) {
 	body := diagnosticsBody{
 		SchemaVersion: schemaVersion, Timestamp: stamp(m.now),
 		ServerInfo: serverInfo{
-			Version: m.Server.Version, ServerID: m.Server.ServerID, SocketIOVersion: m.Server.SocketIOVersion, GoVersion: a.opts.GoVersion,
+			Version: m.Server.Version, ServerID: m.Server.ServerID, SocketIOVersion: m.Server.SocketIOVersion, GoVersion: a.opts.GoVersion, Modules: append([]Module{}, a.opts.Modules...),
 			Platform: runtime.GOOS + "/" + runtime.GOARCH, PID: m.Server.PID, StartTime: m.started, UptimeSeconds: m.uptime,
 			Host: m.Server.Host, Port: m.Server.Port, Addresses: append([]string{}, m.Server.Addresses...), Admin: optional(m.Server.Admin), Phase: m.Phase,
 		},

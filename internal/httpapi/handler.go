@@ -29,6 +29,15 @@ type Options struct {
 	BeatLimit time.Duration
 	// GoVersion that is shown; empty: runtime.Version.
 	GoVersion string
+	// Modules that the program was built from, for /diagnostics.
+	Modules []Module
+}
+
+// Module is a module that the program was built from, with its checksum.
+type Module struct {
+	Path    string `json:"path"`
+	Version string `json:"version"`
+	Sum     string `json:"sum"`
 }
 
 type api struct {
