@@ -68,7 +68,8 @@ host runs.`,
 		c.hostFlags(one)
 		c.outputFlags(one)
 	}
-	cmd.AddCommand(release, newPluginsReloadCommand(c), newPluginsTestCommand(c))
+	cmd.AddCommand(release, newPluginsReloadCommand(c))
+	cmd.AddCommand(newPluginsNewCommand(c), newPluginsTestCommand(c)) // for authors: they need no running host
 	return cmd
 }
 
