@@ -11,5 +11,6 @@ command -v git >/dev/null || need "git" "apt-get install git"
 # Without these the tests that need them are left out, except in CI.
 left_out() { echo "make test: NOT RUN without $1 (get it with: apt-get install $2)" >&2; }
 /usr/bin/python3 -c 'import socketio' 2>/dev/null || left_out "python-socketio: the tests of Python clients" "python3-socketio python3-aiohttp python3-requests python3-websocket"
+/usr/bin/python3 -c 'import grpc, google.protobuf' 2>/dev/null || left_out "grpcio: the tests of plugins in Python" "python3-grpcio python3-protobuf"
 command -v promtool >/dev/null || left_out "promtool: the check of /metrics" "prometheus"
 exit $missing
