@@ -35,7 +35,7 @@ func TestEveryTemplateMakesAFolderThatNamesThePlugin(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if strings.Contains(string(text), "{{") || strings.Contains(string(text), "<no value>") || strings.Contains(name, "main_") {
+				if strings.Contains(string(text), "{{") || strings.Contains(string(text), "<no value>") || strings.Contains(name, "main_"+kind) {
 					t.Errorf("%s %s: %s was not filled in", language, kind, name)
 				}
 				if name == main && (!strings.Contains(string(text), `"disk-space"`) && !strings.Contains(string(text), `'disk-space'`)) {
