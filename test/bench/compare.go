@@ -318,7 +318,7 @@ func median(values []float64) float64 {
 // String shows what matters most, for whoever watches.
 func (r round) String() string {
 	text := fmt.Sprintf("round %d %-7s", r.Round, r.Server)
-	for _, k := range []string{"deliveries_per_second", "cpu_us_per_delivery", "p99_ms", "on_time_percent", "acks_per_second", "connects_per_second", "lost_connects", "rss_kb_per_connection", "server_cores", "generator_cores"} {
+	for _, k := range []string{"deliveries_per_second", "cpu_us_per_delivery", "p99_ms", "on_time_percent", "acks_per_second", "connects_per_second", "lost_connects", "rss_kb_per_connection", "server_cores", "generator_cores", othersCores} {
 		if v, ok := r.Values[k]; ok {
 			text += fmt.Sprintf("  %s=%g", k, round3(v))
 		}

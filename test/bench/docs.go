@@ -71,8 +71,8 @@ func (r *result) markdown() (string, error) {
 		return "", fmt.Errorf("it holds %d comparisons, want %d: the run was ended, or was of some only", len(r.Comparisons), len(comparisons))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nMeasured at %s on %d cores (%s), %d MB, Linux %s, %s; load before: %g. ",
-		r.Time, r.CPUs, r.Machine.Processor, r.Machine.MemoryMB, r.Machine.Kernel, r.GoVersion, r.Machine.Load)
+	fmt.Fprintf(&b, "\nMeasured at %s on %d cores (%s), %d MB, Linux %s, %s; load before: %g. Meanwhile other processes took %g cores, at worst %g. ",
+		r.Time, r.CPUs, r.Machine.Processor, r.Machine.MemoryMB, r.Machine.Kernel, r.GoVersion, r.Machine.Load, round3(median(r.others())), round3(slices.Max(append(r.others(), 0))))
 	b.WriteString("Medians of three rounds, in parentheses the least and the most.\n\n| target | | measured | medians |\n|---|---|---|---|\n")
 	for _, f := range r.Figures {
 		if f.Target == "" {
@@ -99,6 +99,19 @@ func (r *result) markdown() (string, error) {
 	}
 	b.WriteString("\n")
 	return b.String(), nil
+}
+
+// others is what processes took, round by round, that are not part of the bench.
+func (r *result) others() []float64 {
+	var cores []float64
+	for _, c := range r.Comparisons {
+		for _, one := range c.Rounds {
+			if v, ok := one.Values[othersCores]; ok {
+				cores = append(cores, v)
+			}
+		}
+	}
+	return cores
 }
 
 func (c *comparison) markdown(b *strings.Builder, columns []column) {

@@ -17,6 +17,9 @@ const (
 	sustained = 0.99
 )
 
+// othersCores is what processes took that are neither the server nor the bench.
+const othersCores = "others_cores"
+
 // fanOut lets all subscribers join and one publisher publish.
 func fanOut(ctx context.Context, e effort, s *server, f *fleet.Fleet, r *round, plan fleet.Plan) error {
 	gathered, err := f.Gather(ctx, e.subscribers, parallel)
@@ -38,6 +41,7 @@ func fanOut(ctx context.Context, e effort, s *server, f *fleet.Fleet, r *round, 
 	}
 	r.Values["deliveries_per_second"] = float64(out.Deliveries) / out.Elapsed.Seconds()
 	r.Values["generator_cores"] = out.Own.Seconds() / out.Elapsed.Seconds()
+	r.Values[othersCores] = max(0, (out.Machine-out.Own-cpu).Seconds()/out.Elapsed.Seconds())
 	r.Values["p50_ms"], r.Values["p99_ms"], r.Values["max_ms"] = us(out.P50)/1000, us(out.P99)/1000, us(out.Max)/1000
 	r.Values["events"], r.Values["deliveries_expected"], r.Values["deliveries"] = float64(out.Sent), float64(out.Expected), float64(out.Delivered)
 	if plan.Rate > 0 {

@@ -40,6 +40,10 @@ type serverVersion struct {
 	Version string `json:"version"`
 }
 
+// quiet is how many cores other processes may take, in the median, before a run
+// is not fit to be published.
+const quiet = 0.1
+
 func newResult(b *bench, shortened bool) *result {
 	return &result{
 		Time: time.Now().UTC().Format(time.RFC3339), Platform: runtime.GOOS + "/" + runtime.GOARCH,
@@ -76,6 +80,9 @@ func (r *result) write(b *bench, path string) error {
 			r.Servers = map[string]serverVersion{}
 		}
 		r.Servers[s.name] = serverVersion{s.what, s.version}
+	}
+	if taken := median(r.others()); taken > quiet && !r.Shortened {
+		fmt.Fprintf(os.Stderr, "bench: other processes took %g cores meanwhile: measure again on a quiet machine before you publish\n", round3(taken))
 	}
 	raw, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

@@ -37,11 +37,11 @@ type Outcome struct {
 	Sent int64
 	// Elapsed is how long the measurement lasted, Deliveries how many came
 	// within, Before and After what the server used until its begin and end, Own
-	// the CPU that this process used meanwhile.
+	// the CPU that this process used meanwhile, and Machine all processes.
 	Elapsed       time.Duration
 	Deliveries    int64
 	Before, After Usage
-	Own           time.Duration
+	Own, Machine  time.Duration
 	// P50, P99 and Max of the latency of the events of the measurement, and the
 	// share of them that was on time. What never came is late.
 	P50, P99, Max time.Duration
@@ -228,12 +228,13 @@ func (f *Fleet) sample(ctx context.Context, r *run, out *Outcome) error {
 			*u, err = r.plan.Usage()
 		}
 	}
-	began, had, own := f.now(), r.arrived.Load(), OwnCPU()
+	began, had, own, machine := f.now(), r.arrived.Load(), OwnCPU(), MachineCPU()
 	usage(&out.Before)
 	if err := f.sleepUntil(ctx, from+int64(r.plan.Measure)); err != nil {
 		return err
 	}
 	out.Elapsed, out.Deliveries, out.Own = time.Duration(f.now()-began), r.arrived.Load()-had, OwnCPU()-own
+	out.Machine = MachineCPU() - machine
 	usage(&out.After)
 	return err
 }
