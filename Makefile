@@ -49,6 +49,7 @@ bench: build ## measure the figures of docs/figures.md (about 35 minutes; BENCH=
 docs: ## write the man pages (docs/man), the OpenAPI document and the measured comparison
 	$(GO) test ./cmd/host -run TestTheManPages -man
 	$(GO) test ./internal/adminapi -run TestTheOpenAPI -update
+	$(GO) run ./test/bench -docs
 
 proto: ## generate the Go code beside the .proto files
 	$(BUF) generate

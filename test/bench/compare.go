@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/upkeephub/upkeep/test/bench/fleet"
@@ -29,6 +30,11 @@ var (
 	// smokeEffort is for correctness: how fast anything is is not judged.
 	smokeEffort = effort{rounds: 1, subscribers: 50, warm: 200 * time.Millisecond, measure: 500 * time.Millisecond, idle: 200, settle: 100 * time.Millisecond, connects: 1000, patience: 3 * time.Second}
 )
+
+// describe fills in how many clients there are.
+func (e effort) describe(what string) string {
+	return strings.NewReplacer("{subscribers}", fmt.Sprint(e.subscribers), "{idle}", fmt.Sprint(e.idle), "{connects}", fmt.Sprint(e.connects)).Replace(what)
+}
 
 // round is what one server did in one round of a comparison.
 type round struct {
@@ -92,13 +98,13 @@ func (t target) figure(c *comparison) (figure, bool) {
 	if !ok {
 		return figure{}, false
 	}
-	f := figure{Name: t.name, What: t.what, Value: round3(own), Unit: t.unit}
+	f := figure{Name: t.name, What: t.what, Value: own, Unit: t.unit}
 	if t.against != "" {
 		other, ok := c.Medians[t.against][t.value]
 		if !ok || other == 0 {
 			return figure{}, false
 		}
-		f.Value, f.Unit = round3(own/other), "×"
+		f.Value, f.Unit = own/other, "×"
 		f.Note = fmt.Sprintf("%g against %g", round3(own), round3(other))
 	}
 	sign := "≤"
@@ -106,7 +112,8 @@ func (t target) figure(c *comparison) (figure, bool) {
 	if t.atLeast {
 		sign, f.Met = "≥", f.Value >= t.limit
 	}
-	f.Target = fmt.Sprintf("%s %g %s", sign, t.limit, f.Unit)
+	f.Target = strings.TrimSpace(fmt.Sprintf("%s %g %s", sign, t.limit, f.Unit))
+	f.Value = round3(f.Value)
 	return f, true
 }
 
@@ -124,7 +131,7 @@ func round3(v float64) float64 {
 
 var (
 	saturated = comparison{
-		Name: "saturated", What: "1000 subscribers, at most 16 events outstanding",
+		Name: "saturated", What: "{subscribers} subscribers, at most 16 events outstanding",
 		load: func(ctx context.Context, e effort, s *server, f *fleet.Fleet, r *round) error {
 			return fanOut(ctx, e, s, f, r, fleet.Plan{Window: 16, Measure: min(e.measure, 3*time.Second)})
 		},
@@ -139,7 +146,7 @@ var (
 	fixedColumns = []column{{"on time %", "on_time_percent"}, {"CPU µs/delivery", "cpu_us_per_delivery"}, {"of that the serving process", "serving_cpu_us_per_delivery"},
 		{"p50 ms", "p50_ms"}, {"p99 ms", "p99_ms"}, {"max ms", "max_ms"}, {"RSS MB", "rss_mb"}}
 	steady = comparison{
-		Name: "rate_20", What: "1000 subscribers, 20 events/s",
+		Name: "rate_20", What: "{subscribers} subscribers, 20 events/s",
 		load: func(ctx context.Context, e effort, s *server, f *fleet.Fleet, r *round) error {
 			return fanOut(ctx, e, s, f, r, fleet.Plan{Rate: 20, Measure: e.measure})
 		},
@@ -151,7 +158,7 @@ var (
 	}
 	// python-socketio takes a fifth of this load.
 	heavy = comparison{
-		Name: "rate_50", What: "1000 subscribers, 50 events/s", only: []string{upkeep, stock, node},
+		Name: "rate_50", What: "{subscribers} subscribers, 50 events/s", only: []string{upkeep, stock, node},
 		load: func(ctx context.Context, e effort, s *server, f *fleet.Fleet, r *round) error {
 			return fanOut(ctx, e, s, f, r, fleet.Plan{Rate: 50, Measure: e.measure})
 		},
@@ -168,7 +175,7 @@ var (
 		columns: []column{{"acks/s", "acks_per_second"}, {"CPU µs/ack", "cpu_us_per_ack"}, {"p50 ms", "p50_ms"}, {"p99 ms", "p99_ms"}},
 	}
 	connecting = comparison{
-		Name: "connects", What: "5000 clients connect, 16 at a time, and stay", load: connectAndStay,
+		Name: "connects", What: "{idle} clients connect, 16 at a time, and stay", load: connectAndStay,
 		targets: []target{
 			{"connects_node", "new connections/s, to Node.js", "connects_per_second", node, 1.8, true, ""},
 			{"idle_rss_stock", "resident memory per idle connection, to stock", "rss_kb_per_connection", stock, 0.85, false, ""},
@@ -178,7 +185,7 @@ var (
 			{"RSS KB/connection", "rss_kb_per_connection"}, {"PSS KB/connection", "pss_kb_per_connection"}, {"RSS MB before", "base_rss_mb"}},
 	}
 	storm = comparison{
-		Name: "storm", What: "100 000 clients connect, 16 at a time, and leave", only: []string{upkeep}, load: connectAndLeave,
+		Name: "storm", What: "{connects} clients connect, 16 at a time, and leave", only: []string{upkeep}, load: connectAndLeave,
 		targets: []target{
 			{"lost_connects", "clients that got no answer to their connect", "lost_connects", "", 0, false, ""},
 		},
@@ -215,6 +222,7 @@ func (b *bench) measure(ctx context.Context, c comparison) ([]figure, error) {
 			break // nothing to take turns with
 		}
 	}
+	c.What = b.effort.describe(c.What)
 	c.Medians = medians(c.Rounds)
 	b.comparisons = append(b.comparisons, &c)
 	return c.figures(b.effort.judged), nil
