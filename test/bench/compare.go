@@ -113,6 +113,9 @@ func (t target) figure(c *comparison) (figure, bool) {
 		sign, f.Met = "≥", f.Value >= t.limit
 	}
 	f.Target = strings.TrimSpace(fmt.Sprintf("%s %g %s", sign, t.limit, f.Unit))
+	if t.limit == 0 && !t.atLeast {
+		f.Target = "0"
+	}
 	f.Value = round3(f.Value)
 	return f, true
 }
