@@ -25,7 +25,7 @@ func (o *order) after(l *link, message []byte) {
 		o.never = true
 	}
 	if c := l.joined(); c != nil {
-		o.settled = c.settling()
+		o.early, o.settled = false, c.settling()
 	} else {
 		o.early = true
 	}

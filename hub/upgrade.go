@@ -76,7 +76,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, l *link) {
 	if sid := ctx.Query().Peek("sid"); sid != "" {
 		var known bool
 		session, known = server.Clients().Load(sid)
-		if !known || session.Upgrading() || session.Upgraded() {
+		if !known || session.Upgrading() || session.Upgraded() || session.Transport().Name() != transports.POLLING {
 			refuse(engine.BAD_REQUEST, map[string]any{"name": "UPGRADE_FAILURE"})
 			return
 		}
