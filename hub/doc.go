@@ -13,10 +13,13 @@
 // # Parts
 //
 //	hub.go        New, Serve, Stop, ClearConnections
-//	events.go     the contract on the default namespace
+//	events.go     the contract on the default namespace; relay_at_once.go its short way
 //	relay.go      delivery and history in one step, and the heartbeat through it
+//	adapter.go    who is in which room, and one event to all of them
+//	frame.go      an encoded event, which all share; outbox.go what waits for one client
+//	writer.go     the few goroutines that write to all
 //	link.go       one Engine.IO session, as the hub sees it
-//	websocket.go  the transports, which replace the library's
+//	websocket.go  the transports, which replace the library's; upgrade.go, inbound.go
 //	polling.go
 //	decoder.go    packets to events, with exact numbers
 //	http.go       routes; origin.go, hostproxy.go, engine_http.go their parts
@@ -25,17 +28,22 @@
 // # Goroutines
 //
 // Serve runs one goroutine for each listener. A connected WebSocket has one that
-// reads, and one that writes while something waits to be written; the library
-// adds one for each timer and each queue that has work. A heartbeat has one. All
-// but the library's are counted, and Stop waits for them. Handlers of one client
-// run one after the other, on the library's queue for that client.
+// reads; the library adds one for each timer and each queue that has work. What
+// waits for clients is written by as many goroutines as there are processors, while
+// there is something; a client that does not take it has one of its own until it
+// has caught up. A heartbeat has one. All but the library's are counted, and Stop
+// waits for them. Handlers of one client run one after the other, on the library's
+// queue for that client or, for a plain claude_event while nothing is in that queue,
+// on the goroutine that reads.
 //
 // # Bounds
 //
 // Connections: Options.MaxConnections, further handshakes get 503. Messages of a
 // client: Options.MaxPayloadBytes; a WebSocket that exceeds it is closed with
-// 1009, a post refused with 413. What waits to be sent to one client: 8 MiB, and
-// 10 s for one write; who is slower is cut off. Events that wait to be handled:
-// 64 or 1 MiB a client, then its connection is read on only when they are done.
-// History: Options.EventHistory events and 64 MiB; one reply of it 3 MiB.
+// 1009, a post refused with 413. What waits to be sent to one client:
+// Options.MaxQueuedBytes, and Options.MaxQueueAge for the oldest byte; who is slower
+// is cut off or, by Options.SlowClients, loses events. One write in which nothing is
+// taken: Options.WriteTimeout. Events that wait to be handled: 64 or 1 MiB a client,
+// then its connection is read on only when they are done. History:
+// Options.EventHistory events and 64 MiB; one reply of it 3 MiB.
 package hub
