@@ -7,8 +7,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// stderr is the real one: once a plugin serves, go-plugin replaces os.Stderr by
-// a stream that carries neither level nor fields.
+// stderr is the real one: once a plugin serves, go-plugin replaces os.Stderr,
+// see restoreOutput.
 var stderr = os.Stderr
 
 var logger = sync.OnceValue(func() hclog.Logger {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -48,7 +49,8 @@ const (
 // SIGINT is ignored, since Ctrl-C is the host's business.
 //
 // Print nothing to standard output before Serve: its first line is the host's.
-// Log with Logger.
+// Log with Logger; what is printed to os.Stdout or os.Stderr once the host asks
+// something ends up in the host's log as well, without level and fields.
 func Serve(info Info, implementation any) { os.Exit(serve(info, implementation, stderr)) }
 
 func serve(info Info, implementation any, stderr io.Writer) int {
@@ -91,7 +93,7 @@ func serve(info Info, implementation any, stderr io.Writer) int {
 		},
 		// go-plugin adds grpc.health.v1 for handshake.HealthService to it.
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
-			s := grpc.NewServer(append(options, serverOptions()...)...)
+			s := grpc.NewServer(append(append(options, serverOptions()...), grpc.UnaryInterceptor(restoreOutput()))...)
 			server.Store(s)
 			return s
 		},
@@ -133,6 +135,19 @@ func serverOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+	}
+}
+
+// restoreOutput gives the first call, which is the host's for the plugin's
+// health, the effect that what the author prints goes to the process's standard
+// error, and so into the host's log. go-plugin has replaced os.Stdout and
+// os.Stderr by pipes that it reads and sends to the host in its own time: what
+// was printed right before a crash would be lost, which is what matters most.
+func restoreOutput() grpc.UnaryServerInterceptor {
+	var once sync.Once
+	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		once.Do(func() { os.Stdout, os.Stderr = stderr, stderr })
+		return handler(ctx, req)
 	}
 }
 

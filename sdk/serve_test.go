@@ -60,6 +60,10 @@ func (trial) Check(ctx context.Context, r Request) (Result, error) {
 	case "print":
 		fmt.Println(strings.Repeat("x", 100), "\n1|1|tcp|nonsense")
 		fmt.Fprintln(os.Stderr, "raw")
+	case "last words":
+		fmt.Println("almost the end")
+		fmt.Fprintln(os.Stderr, "the end")
+		os.Exit(7)
 	case "say and wait":
 		Logger().Info("waiting")
 		<-ctx.Done()
@@ -216,6 +220,20 @@ func serves(t testing.TB, socket string) {
 	defer cancel()
 	if _, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: handshake.HealthService}); err != nil {
 		t.Fatalf("the plugin does not answer on %s: %v", socket, err)
+	}
+}
+
+func TestWhatIsPrintedRightBeforeACrashReachesTheHost(t *testing.T) {
+	log := &lines{}
+	client, conn := launch(t, log)
+	if _, err := pluginv1.NewCheckerServiceClient(conn).Check(within(t, 30*time.Second), &pluginv1.CheckRequest{CheckId: "last words"}); err == nil {
+		t.Error("the plugin did not end")
+	}
+	client.Kill() // waits for what is left in the pipe
+	for _, want := range []string{"almost the end", "the end"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%q is not in standard error: %q", want, log.String())
+		}
 	}
 }
 
