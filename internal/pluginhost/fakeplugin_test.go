@@ -23,6 +23,8 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -92,6 +94,23 @@ func bePlugin(mode string) {
 	case "closes-stdout":
 		os.Stdout.Close()
 		select {}
+	case "banner":
+		fmt.Println("starting up ...")
+	case "garbage-socket":
+		l, err := net.Listen("unix", os.Getenv("PLUGIN_UNIX_SOCKET_DIR")+"/s")
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println("1|1|unix|" + l.Addr().String() + "|grpc|")
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				panic(err)
+			}
+			_, _ = conn.Write([]byte("HTTP/1.1 418 I'm a teapot\r\n\r\n"))
+		}
+	case "bare":
+		beBare(name)
 	case "wrong-core":
 		fmt.Println("9|1|unix|/nowhere|grpc|")
 		select {}
@@ -139,6 +158,28 @@ func bePlugin(mode string) {
 	if mode == "stubborn" {
 		select {}
 	}
+	if mode == "lingers" {
+		<-time.After(5 * time.Second)
+	}
+}
+
+// beBare is a plugin without go-plugin: no GRPCController, no GRPCStdio, no
+// GRPCBroker, and no end of its own when its standard input ends.
+func beBare(name string) {
+	l, err := net.Listen("unix", os.Getenv("PLUGIN_UNIX_SOCKET_DIR")+"/s")
+	if err != nil {
+		panic(err)
+	}
+	signal.Ignore(syscall.SIGTERM)
+	s := grpc.NewServer()
+	alive := health.NewServer()
+	alive.SetServingStatus(handshake.HealthService, grpc_health_v1.HealthCheckResponse_SERVING)
+	grpc_health_v1.RegisterHealthServer(s, alive)
+	p := &fakePlugin{name: name, mode: "stubborn"}
+	pluginv1.RegisterPluginServiceServer(s, p)
+	pluginv1.RegisterCheckerServiceServer(s, p)
+	fmt.Println("1|1|unix|" + l.Addr().String() + "|grpc|")
+	panic(s.Serve(l))
 }
 
 func (p *fakePlugin) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {

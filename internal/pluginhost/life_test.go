@@ -5,6 +5,7 @@ package pluginhost
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -70,7 +71,7 @@ func TestExitAndPanicDuringACallAreErrorsOfThatCallOnly(t *testing.T) {
 	install(t, dir, "bad", "good", nil)
 	install(t, dir, "good", "good", nil)
 	b := run(t, dir, nil)
-	for _, c := range []struct{ id, want string }{{"exit", "exit status 3"}, {"exit", "I am leaving"}, {"panic", "division by zero"}} {
+	for _, c := range []struct{ id, want string }{{"exit", "exit status 3"}, {"exit", "I am leaving"}, {"panic", "division by zero"}, {"panic-aside", "panic: aside"}} {
 		before := b.is("bad", Running)
 		_, err := b.check("bad", c.id, patience)
 		if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), c.want) {
@@ -214,14 +215,16 @@ func TestStopIsBoundedWhateverThePluginDoes(t *testing.T) {
 	install(t, dir, "stubborn", "stubborn", nil)
 	install(t, dir, "frozen", "good", nil)
 	install(t, dir, "good", "good", nil)
+	install(t, dir, "lingers", "lingers", nil)
+	install(t, dir, "bare", "bare", nil)
 	b := run(t, dir, nil)
 	var pids []int
-	for _, name := range []string{"stubborn", "frozen", "good"} {
+	for _, name := range []string{"stubborn", "frozen", "good", "lingers", "bare"} {
 		pids = append(pids, b.is(name, Running).PID)
 	}
 	kill(t, pids[1], syscall.SIGSTOP)
 	took := b.stop()
-	t.Logf("stopped a stubborn, a frozen and a good plugin in %v", took.Round(time.Millisecond))
+	t.Logf("stopped a stubborn, a frozen, a good and a lingering plugin and one without a controller in %v", took.Round(time.Millisecond))
 	if took > 2500*time.Millisecond {
 		t.Errorf("stopping took %v, want at most 2.5 s", took)
 	}
@@ -291,6 +294,69 @@ func TestFloodIsCutAndTheCheckSucceeds(t *testing.T) {
 			t.Errorf("%s: %d bytes of the flood were logged", how, n)
 		}
 		b.stop()
+	}
+}
+
+// TestPlainOutputNeverBlocksThePlugin: a megabyte without a line's end on the
+// real standard output, which go-plugin's own reader would stop at.
+func TestPlainOutputNeverBlocksThePlugin(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	for range 3 {
+		if _, err := b.check("good", "long-print", patience); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := b.instance("good").Snapshot(); s.Restarts != 0 {
+		t.Error("the plugin was restarted")
+	}
+}
+
+// TestPluginDoesNotReadHostsInput: its standard input is a pipe of its own that
+// ends with host.
+func TestPluginDoesNotReadHostsInput(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, nil)
+	if _, err := b.check("good", "read", 300*time.Millisecond); !errors.Is(err, ErrTimeout) {
+		t.Errorf("a plugin that reads its input gets %v, want it to wait", err)
+	}
+	pid := b.is("good", Running).PID
+	theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ours, err := os.Readlink("/proc/self/fd/0"); err != nil || theirs == ours || !strings.HasPrefix(theirs, "pipe:") {
+		t.Errorf("its standard input is %s, ours %s (%v)", theirs, ours, err)
+	}
+}
+
+// TestReceivedMessagesAreBoundedInMemory: a reply of 100 MB is refused before it
+// is held.
+func TestReceivedMessagesAreBoundedInMemory(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	b := run(t, dir, func(o *Options) { o.MemoryLimit = 0 })
+	ours := func() uint64 { // without those that we forked
+		m, err := os.ReadFile("/proc/self/statm")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var size, resident uint64
+		if _, err := fmt.Sscan(string(m), &size, &resident); err != nil {
+			t.Fatal(err)
+		}
+		return resident * uint64(os.Getpagesize())
+	}
+	start := ours()
+	for range 3 {
+		if _, err := b.check("good", "huge", patience); !errors.Is(err, ErrTooLarge) {
+			t.Fatalf("%v, want ErrTooLarge", err)
+		}
+	}
+	if grown := ours() - min(start, ours()); grown > 60<<20 {
+		t.Errorf("host grew by %d MB", grown>>20)
 	}
 }
 

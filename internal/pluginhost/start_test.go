@@ -57,6 +57,8 @@ func TestFailedStartNamesCauseAndRemedy(t *testing.T) {
 	}{
 		{"silent", Quarantined, []string{"no handshake in time"}, "a plugin that never answers must not hold up the host"},
 		{"garbage", Quarantined, []string{`"Welcome to my plugin!`, "instead of the handshake"}, "what was printed explains itself"},
+		{"banner", Quarantined, []string{`"starting up ..."`, "instead of the handshake"}, "a good handshake after other text is none"},
+		{"garbage-socket", Quarantined, []string{"did not answer the health service"}, "whatever it says, it is not gRPC"},
 		{"long-line", Quarantined, []string{`"xxxx`, "instead of the handshake"}, "an endless line is cut"},
 		{"exits", Quarantined, []string{"exit status 7", "cannot find my licence"}, "status and last words are the explanation"},
 		{"panics", Quarantined, []string{"exit status 2", "panic: nothing works"}, "the panic's first line, not its stack"},

@@ -179,6 +179,14 @@ func TestPluginThatCrashesAgainAndAgainIsQuarantined(t *testing.T) {
 		return nil
 	})
 	contains(t, string(get(t, h, "/diagnostics").Body), "I cannot go on")
+	eventually(t, 10*time.Second, "the check is unknown, and says why", func() error {
+		o := object(t, h, "/health")
+		word, why := at(o, "checks", "crashing"), fmt.Sprint(at(o, "check_details", "crashing", "message"))
+		if word != "unknown" || !strings.Contains(why, "quarantined") || !strings.Contains(why, "I cannot go on") {
+			return fmt.Errorf("it is %v: %s", word, why)
+		}
+		return nil
+	})
 	for _, check := range bundledChecks {
 		if word := at(object(t, h, "/health"), "checks", check); word != "healthy" {
 			t.Errorf("%s is %v: a crashing plugin disturbs nobody", check, word)
