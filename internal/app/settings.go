@@ -259,3 +259,13 @@ func (o *operations) SetRecovery(on bool) error {
 func (o *operations) SetMonitoring(on bool) error {
 	return (*App)(o).change("health_monitoring.enabled", func(c *config.Config) { c.HealthMonitoring.Enabled = on })
 }
+
+// shownConfiguration is what Config lists, for /diagnostics.
+func (a *App) shownConfiguration() []httpapi.Setting {
+	settings := (*operations)(a).Config().Settings
+	shown := make([]httpapi.Setting, len(settings))
+	for i, s := range settings {
+		shown[i] = httpapi.Setting{Key: s.Key, Value: s.Value, Origin: s.Origin}
+	}
+	return shown
+}

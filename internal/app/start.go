@@ -64,6 +64,10 @@ func (a *App) checkPlugins(settings map[string]config.Plugin) error {
 					why = s.Reason
 				}
 			}
+			if !p.Required {
+				a.log.Warn("a plugin that is configured, but not required, is missing", "plugin", name, "reason", why)
+				continue
+			}
 			missing = append(missing, name+" "+why)
 		}
 	}
@@ -268,11 +272,12 @@ func (a *App) wireHub() (err error) {
 func (a *App) wireAPI() error {
 	source := httpapi.SourceFunc(a.Snapshot)
 	log := a.log.Named("http")
-	var modules []httpapi.Module
+	shown := httpapi.Options{Logger: log, Configuration: a.shownConfiguration}
 	for _, m := range sbom.Modules() {
-		modules = append(modules, httpapi.Module(m))
+		shown.Modules = append(shown.Modules, httpapi.Module(m))
 	}
-	a.api = apiServer(httpapi.Handler(source, httpapi.Options{Logger: log, Modules: modules}), log)
+	a.api = apiServer(httpapi.Handler(source, shown), log)
+	shown.CheckHost = true
 	ops, adminLog := (*operations)(a), a.log.Named("admin")
 	a.ownerAPI = apiServer(adminapi.Handler(ops, adminapi.Options{Owner: true, Logger: adminLog}), adminLog)
 	if a.admin != nil {
@@ -286,7 +291,7 @@ func (a *App) wireAPI() error {
 		}
 		mux := http.NewServeMux()
 		mux.Handle(adminapi.Prefix+"/", adminapi.Handler(ops, adminapi.Options{Token: token, Logger: adminLog}))
-		mux.Handle("/", httpapi.Handler(source, httpapi.Options{Logger: log, CheckHost: true, Modules: modules}))
+		mux.Handle("/", httpapi.Handler(source, shown))
 		a.adminAPI = apiServer(mux, log)
 	}
 	return nil

@@ -25,6 +25,7 @@ type diagnosticsBody struct {
 	SkippedPlugins  []Skipped       `json:"skipped_plugins"`
 	Health          healthExport    `json:"health"`
 	Recovery        recoveryExport  `json:"recovery"`
+	Configuration   []Setting       `json:"configuration"`
 }
 
 type serverInfo struct {
@@ -139,7 +140,7 @@ func (a *api) diagnostics(w http.ResponseWriter, r *http.Request) {
 			ClientVersions: notNil(st.ClientVersions), TakenAt: optionalStamp(st.Taken),
 		}},
 		Plugins: make([]pluginBody, len(m.Plugins)), SkippedPlugins: append([]Skipped{}, m.Skipped...),
-		Health: m.healthExport(), Recovery: m.recoveryExport(),
+		Health: m.healthExport(), Recovery: m.recoveryExport(), Configuration: append([]Setting{}, a.opts.Configuration()...),
 	}
 	for i, p := range m.Plugins {
 		body.Plugins[i] = pluginBody{

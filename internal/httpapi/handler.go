@@ -31,6 +31,15 @@ type Options struct {
 	GoVersion string
 	// Modules that the program was built from, for /diagnostics.
 	Modules []Module
+	// Configuration in force, for /diagnostics, with secrets masked; nil: none is shown.
+	Configuration func() []Setting
+}
+
+// Setting is a key of the configuration, its value, and what it comes from.
+type Setting struct {
+	Key    string `json:"key"`
+	Value  any    `json:"value"`
+	Origin string `json:"origin"`
 }
 
 // Module is a module that the program was built from, with its checksum.
@@ -59,6 +68,9 @@ func Handler(src Source, opts Options) http.Handler {
 	}
 	if a.opts.Now == nil {
 		a.opts.Now = time.Now
+	}
+	if a.opts.Configuration == nil {
+		a.opts.Configuration = func() []Setting { return nil }
 	}
 	a.out = answer.Writer{Log: a.opts.Logger, Now: a.opts.Now}
 	if a.opts.GoVersion == "" {

@@ -52,7 +52,8 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 }
 
 func newWorld() *world {
-	w := &world{status: health.Healthy, opts: Options{GoVersion: "go1.26", Modules: []Module{{"example.org/module", "v1.2.3", "h1:sum"}}}}
+	w := &world{status: health.Healthy, opts: Options{GoVersion: "go1.26", Modules: []Module{{"example.org/module", "v1.2.3", "h1:sum"}},
+		Configuration: func() []Setting { return []Setting{{"server.port", 8765, "default"}} }}}
 	opts := monitor.DefaultOptions()
 	opts.Recovery.Grace = 2 * time.Second
 	opts.Actor = actor{}
