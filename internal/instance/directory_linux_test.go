@@ -3,6 +3,7 @@ package instance
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -127,6 +128,20 @@ func unprivileged() {
 	try("a parent that may not be written", filepath.Join(base, "closed", "state"), "permission denied")
 	try("a parent that may not even be entered", filepath.Join(base, "locked", "state"), "permission denied")
 	try("a directory of root's", "/usr", "it belongs to user 0")
+	// A PID file that names a process of another user stops no start.
+	others, want := filepath.Join(base, "open", "others"), StalePIDFile
+	if init, err := os.Stat("/proc/1"); err == nil && int(init.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
+		want = AccessDenied
+	}
+	note("leave a file that names process 1", errors.Join(os.Mkdir(others, 0o700), os.WriteFile(filepath.Join(others, "host-1.pid"), []byte("1\n"), 0o600)))
+	if i, err := Open(others, Options{}); err != nil {
+		note("open beside it", err)
+	} else {
+		if left := i.Leftovers(); len(left) != 1 || left[0].Status != want {
+			note("the file that names process 1", fmt.Errorf("is %+v, want %s", left, want))
+		}
+		note("close", i.Close())
+	}
 	own := filepath.Join(base, "open", "own")
 	note("make a directory of our own without any right", os.Mkdir(own, 0))
 	try("our own directory is put right", own, "")

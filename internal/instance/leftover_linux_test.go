@@ -39,6 +39,7 @@ func TestWhateverLiesAroundIsUnderstoodAndReplaced(t *testing.T) {
 		{"another huge process", write("99999999999"), Invalid, "no process id"},
 		{"a process as text", write(`{"pid": "1234"}`), Invalid, "cannot be understood"},
 		{"huge", write(strings.Repeat("1", maxPIDFile+1)), Invalid, "longer than"},
+		{"64 MiB", func(path string) error { return errors.Join(write("12")(path), os.Truncate(path, 64<<20)) }, Invalid, "longer than"},
 		{"legacy, a stranger", write(stranger + "\n"), StalePIDFile, "not this program"},
 		{"legacy, nobody", write(fmt.Sprint(maxPID)), NotFound, "there is no process"},
 		{"a stranger", write(`{"pid": ` + stranger + `, "executable": "/sbin/init"}`), StalePIDFile, "did not start when the file says"},
