@@ -38,6 +38,9 @@ command line.`,
 				opts.Host = &c.host
 			}
 			in := app.DoctorInput(opts)
+			if last, err := c.recall(in.StateDir); err == nil { // also what the directory itself could not keep
+				in.LastError = last
+			}
 			found := doctor.Run(cmd.Context(), in)
 			if bundle != "" {
 				if err := found.WriteBundle(bundle, app.DoctorEvidence(opts, in)); err != nil {
