@@ -35,7 +35,7 @@ var rooms = map[string][]string{
 	"internal/conformance": {"proto/", "internal/child", "internal/trial"},
 	"internal/scaffold":    {"proto", "proto/"},
 
-	"cmd/host": {"internal/sbom", "internal/pluginhost", "internal/trial", "internal/conformance", "internal/scaffold", "internal/app", "internal/adminapi", "internal/config", "internal/instance", "internal/doctor", "hub", "core/"},
+	"cmd/host": {"internal/sbom", "internal/pluginhost", "internal/trial", "internal/conformance", "internal/scaffold", "proto/upkeep/plugin/v1", "internal/app", "internal/adminapi", "internal/config", "internal/instance", "internal/doctor", "hub", "core/"},
 }
 
 func list(t *testing.T, args ...string) []string {

@@ -69,7 +69,7 @@ host runs.`,
 		c.outputFlags(one)
 	}
 	cmd.AddCommand(release, newPluginsReloadCommand(c))
-	cmd.AddCommand(newPluginsNewCommand(c), newPluginsTestCommand(c)) // for authors: they need no running host
+	cmd.AddCommand(newPluginsNewCommand(c), newPluginsTestCommand(c), newPluginsRunCommand(c)) // for authors: they need no running host
 	return cmd
 }
 

@@ -78,6 +78,13 @@ var pages = map[string]draft{
 		Steps:    []string{"see what is found and what is skipped, with reasons: host doctor --plugins DIR", "build the bundled ones: make build", "or do without one: set plugins.NAME.required to false"},
 		ExitCode: 2,
 	}},
+	PluginFailed: {Page: Page{
+		Title:    "a plugin that was asked gave no answer",
+		Means:    "The plugin was started for this one question, by host plugins run. It ended, was too late, refused its\nsettings, or answered with an error, which a checker does when it could not look.",
+		Causes:   []string{"what it looks at is not there: a checker of the hub needs a running one", "a setting is missing or wrong", "the plugin breaks a rule of the plugin API"},
+		Steps:    []string{"ask it about a running hub: host plugins run PATH --port PORT", "give it settings: host plugins run PATH --config FILE", "see which rule it breaks: host plugins test PATH"},
+		ExitCode: 5,
+	}},
 	NotRunning: {Page: Page{
 		Title:    "there is no running host to ask",
 		Means:    "The command needs a running host, and no process could be proved to be the one of this state directory.",

@@ -22,6 +22,8 @@ const (
 	StateDirUnusable = "state_dir_unusable"
 	// PluginsMissing: plugins that are needed are not there.
 	PluginsMissing = "plugins_missing"
+	// PluginFailed: a plugin that was asked gave no answer.
+	PluginFailed = "plugin_failed"
 	// NotRunning: a command needs a running host, and there is none.
 	NotRunning = "not_running"
 	// Usage: a mistake on the command line.

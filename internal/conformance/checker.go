@@ -66,7 +66,7 @@ func checkRule(ctx context.Context, k *kit) *breach {
 		}
 		switch status.Code(err) {
 		case codes.OK:
-			if wrong := judge(k.description, answer); wrong != "" {
+			if wrong := Judge(k.description, answer); wrong != "" {
 				return &breach{wrong, "correct the result: host drops what it cannot believe and calls the check unknown"}
 			}
 		case codes.DeadlineExceeded:
@@ -280,7 +280,7 @@ func watchRule(ctx context.Context, k *kit) *breach {
 		case err != nil:
 			return &breach{"Watch: " + k.explain(p, err), change}
 		}
-		if wrong := judge(k.description, answer.GetCheck()); wrong != "" {
+		if wrong := Judge(k.description, answer.GetCheck()); wrong != "" {
 			return &breach{"Watch: " + wrong, "correct the result: host drops what it cannot believe"}
 		}
 	}

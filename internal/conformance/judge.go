@@ -20,8 +20,9 @@ const (
 	maxCounters   = 256
 )
 
-// judge says what is wrong with a result; empty: nothing is.
-func judge(d *pluginv1.DescribeResponse, a *pluginv1.CheckResponse) string {
+// Judge says what host would not believe of a result, and where it differs from
+// what the plugin says of its metrics; empty: nothing.
+func Judge(d *pluginv1.DescribeResponse, a *pluginv1.CheckResponse) string {
 	if _, known := pluginv1.Status_name[int32(a.GetStatus())]; !known {
 		return fmt.Sprintf("the result has the status %d, which is none", a.GetStatus())
 	}

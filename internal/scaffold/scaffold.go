@@ -246,7 +246,7 @@ func Next(language, folder string) []string {
 	case "node":
 		steps = append(steps, "npm install")
 	}
-	return append(steps, "host plugins test .")
+	return append(steps, "host plugins test .", "host plugins run .")
 }
 
 // Checkout finds a checkout of Upkeep: the first of these folders, or of those
