@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"gopkg.in/natefinch/lumberjack.v2"
 
 	"github.com/upkeephub/upkeep/core/problem"
 	"github.com/upkeephub/upkeep/internal/adminapi"
@@ -23,8 +24,10 @@ const (
 	// logName is the file in the state directory that a host in the background
 	// writes to, beside the log that is configured.
 	logName = "host.log"
-	// logLimit is the size from which a start puts the file aside.
-	logLimit = 10 << 20
+	// logLimit is the size from which a start puts the file aside, and logBackups
+	// how many of these are kept. A running host does so by itself.
+	logLimit   = 10 << 20
+	logBackups = 5
 	// startTimeout is how long a host may take until it is ready: slow plugins get
 	// 10 s.
 	startTimeout = 30 * time.Second
@@ -172,7 +175,8 @@ func openLog(dir string) (f *os.File, offset int64, err error) {
 	case err == nil && !info.Mode().IsRegular():
 		return nil, 0, fmt.Errorf("%s is no regular file", path)
 	case err == nil && info.Size() > logLimit:
-		if err := os.Rename(path, path+".1"); err != nil {
+		full := lumberjack.Logger{Filename: path, MaxBackups: logBackups}
+		if err := errors.Join(full.Rotate(), full.Close()); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -225,9 +229,14 @@ func lastWords(log string, offset int64) string {
 		return ""
 	}
 	defer func() { _ = f.Close() }()
-	if end, err := f.Seek(0, io.SeekEnd); err != nil || end-offset > maxLastWords {
-		offset = max(offset, end-maxLastWords)
+	end, err := f.Seek(0, io.SeekEnd)
+	switch {
+	case err != nil:
+		return ""
+	case end < offset: // the host has put the log aside
+		offset = 0
 	}
+	offset = max(offset, end-maxLastWords)
 	words, _ := io.ReadAll(io.NewSectionReader(f, offset, maxLastWords))
 	return string(words)
 }

@@ -28,6 +28,7 @@ type App struct {
 	opts     Options
 	cfg      config.Config // of the start; see settings for what is in force
 	log      hclog.Logger
+	stderr   *redirected // where log goes; nil: to a configured file
 	started  time.Time
 	serverID string
 	secret   string // of the probe
@@ -101,7 +102,7 @@ func New(opts Options) (a *App, err error) {
 	if id := a.cfg.Server.ServerID; id != "" {
 		a.serverID = id
 	}
-	for _, build := range []func() error{a.takeInstance, a.sweep, a.listen, a.listenAdmin, a.listenPrivate, a.listenOwner, a.writePID, a.wirePlugins, a.wireHub, a.wireMonitor, a.wireAPI} {
+	for _, build := range []func() error{a.takeInstance, a.rotateOwnLog, a.sweep, a.listen, a.listenAdmin, a.listenPrivate, a.listenOwner, a.writePID, a.wirePlugins, a.wireHub, a.wireMonitor, a.wireAPI} {
 		if err = build(); err != nil {
 			return a, err
 		}

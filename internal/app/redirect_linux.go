@@ -1,0 +1,10 @@
+package app
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// redirect makes the descriptor of f refer to what to refers to.
+func redirect(f, to *os.File) error { return unix.Dup3(int(to.Fd()), int(f.Fd()), 0) }
