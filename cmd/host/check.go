@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,8 @@ func newCheckCommand(c *cli) *cobra.Command {
 (as /health has it), are clients served (--ready), does host's own loop turn
 (--live).
 
-With --json the answer has probe, ok, status and message.
+With --json the answer has probe, ok, status and message, and problem, the error
+health_check_failed, when a check is why. host explain --guide then tells more.
 
 Exit code 0 yes, 6 no, 3 when no host runs.`,
 		Example: "  host check && echo well\n  HEALTHCHECK CMD [\"/host\", \"check\", \"--ready\"]",
@@ -42,6 +44,9 @@ Exit code 0 yes, 6 no, 3 when no host runs.`,
 			}
 			if err := c.print(probe, func(p *page) { probeLine(p, probe) }); err != nil {
 				return err
+			}
+			if told := new(problem.Error); !probe.OK && len(probe.Problem) > 0 && json.Unmarshal(probe.Problem, told) == nil {
+				c.remember(told) // for host explain --guide
 			}
 			if !probe.OK {
 				return &exitError{code: exitUnhealthy}

@@ -177,10 +177,16 @@ func (c *cli) notRunning(p place, err error) error {
 	if len(steps) == 1 {
 		steps = append(steps, "or name the one that you mean: --port PORT or --state-dir DIR")
 	}
-	return &problem.Error{
+	told := &problem.Error{
 		Code: problem.NotRunning, What: "no host runs on " + p.String(), Why: why, Steps: steps, Err: err,
 		Context: map[string]any{"host": p.host, "port": p.port, "state_dir": p.dir},
 	}
+	if stale, ok := errors.AsType[*instance.StaleError](err); ok { // one was killed: say what is left of it
+		left := stale.Problem()
+		told.Why, told.Details, told.Context["stale_process"] = left.Why, left.Details, left
+		told.Steps = append(told.Steps, "see what a left PID file means: host explain "+left.Code)
+	}
+	return told
 }
 
 // neighbours are the ports of up to five hosts whose state directories lie

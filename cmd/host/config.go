@@ -239,7 +239,7 @@ func newConfigShowCommand(c *cli, environ func() []string) *cobra.Command {
 		Use: "show", Short: "show the configuration that a start would use",
 		Long: `Show lists every key with the value that a start with the same flags would use.
 --origin adds where it comes from: default, profile, file and line, environment
-or flag. Thresholds that nobody set are the plugins' own and are not listed.
+or flag, and whether host reload takes a change of it up. Thresholds that nobody set are the plugins' own and are not listed.
 Secrets are masked.
 
 Exit code 0, 2 if there is a mistake in the configuration. --json: the
@@ -265,13 +265,17 @@ configuration as a file; with --origin a list of key, value, origin and live
 				shown[i] = shownSetting{s.Key, s.Value, origins.Of(s.Key).String(), s.Live}
 			}
 			return c.print(shown, func(p *page) {
-				rows := [][]string{{"KEY", "VALUE", "ORIGIN"}}
+				rows := [][]string{{"KEY", "VALUE", "ORIGIN", "TAKEN UP BY"}}
 				for _, s := range shown {
 					value, err := json.Marshal(s.Value)
 					if err != nil {
 						value = []byte(err.Error())
 					}
-					rows = append(rows, []string{s.Key, string(value), s.Origin})
+					by := "restart"
+					if s.Live {
+						by = "reload"
+					}
+					rows = append(rows, []string{s.Key, string(value), s.Origin, by})
 				}
 				if !origin {
 					for i := range rows {

@@ -126,10 +126,10 @@ func breakerDetail(s adminapi.Status) string {
 	}
 	parts = append(parts, "last recovery: "+last)
 	switch {
-	case !r.Available:
-		parts = append(parts, "recovery unavailable: "+oneLine(r.Why))
 	case !r.Enabled:
 		parts = append(parts, "recovery switched off")
+	case !r.Available:
+		parts = append(parts, "recovery unavailable: "+oneLine(r.Why))
 	}
 	return strings.Join(parts, "  ")
 }

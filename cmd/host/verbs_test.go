@@ -199,6 +199,48 @@ func TestJSONIsTheAnswerAndQuietIsNone(t *testing.T) {
 	}
 }
 
+// Row 76, as the command line shows it: no error of a start, but said to who asks.
+func TestALeftPIDFileIsExplainedToWhoAsksForTheHost(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "host-8765.pid")
+	if err := os.WriteFile(file, []byte(`{"pid": 2147480000, "port": 8765}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"status"}, {"stop"}, {"reload"}} {
+		got := verb(t, nil, append(args, "--state-dir", dir)...)
+		told, ok := errors.AsType[*problem.Error](got.err)
+		if !ok || got.code != exitNotRunning || told.Code != problem.NotRunning {
+			t.Fatalf("%s: exit code %d, %v", args[0], got.code, got.err)
+		}
+		for _, want := range []string{"PROCESS DETAILS", "PID: 2147480000", "Status: not_found", file, "VALIDATION ERRORS", "host explain stale_process"} {
+			if !strings.Contains(told.Text(), want) {
+				t.Errorf("%s: %q is missing in\n%s", args[0], want, told.Text())
+			}
+		}
+		if stale, ok := told.Context["stale_process"].(*problem.Error); !ok || stale.Code != problem.StaleProcess || stale.Context["process_status"] != "not_found" {
+			t.Errorf("%s: the context is %v", args[0], told.Context)
+		}
+	}
+}
+
+func TestACheckThatFailedIsTheErrorThatExplainGuideTellsOf(t *testing.T) {
+	h := act(t, true)
+	failed, err := json.Marshal(problem.NewHealthCheckFailed(problem.Linux, problem.Check{
+		Name: "process_resources", Status: "critical", Exceeded: map[string]problem.Threshold{"cpu": {Value: 96, Threshold: 80}},
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.probe = adminapi.Probe{Status: "critical", Message: "process_resources is CRITICAL", Problem: failed}
+	if got := verb(t, nil, "check", "--state-dir", h.dir, "--json"); got.code != exitUnhealthy || !strings.Contains(got.out, `"error_code": "health_check_failed"`) {
+		t.Errorf("exit code %d, %s", got.code, got.out)
+	}
+	last, err := problem.LoadLast(h.dir)
+	if err != nil || last.Code != problem.HealthCheckFailed || last.Context["check_name"] != "process_resources" {
+		t.Errorf("the last error is %+v, %v", last, err)
+	}
+}
+
 func TestCheckIsOneLineAndAnExitCode(t *testing.T) {
 	h := act(t, true)
 	for _, tc := range []struct {

@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"sync"
 	"time"
@@ -67,7 +68,7 @@ func (f *fakeHost) Status() Status {
 
 func (f *fakeHost) Probe(kind ProbeKind) Probe {
 	defer f.lock()()
-	return Probe{Probe: kind, OK: !f.unwell, Status: "healthy", Message: "1 check"}
+	return Probe{Probe: kind, OK: !f.unwell, Status: "healthy", Message: "1 check", Problem: json.RawMessage(`{"error_code": "health_check_failed"}`)}
 }
 
 func (f *fakeHost) Plugins() Plugins {

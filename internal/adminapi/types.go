@@ -1,6 +1,9 @@
 package adminapi
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // SchemaVersion of the answers. It grows when a field changes its meaning or
 // goes away, not when one is added.
@@ -151,6 +154,9 @@ type Probe struct {
 	Status string `json:"status" jsonschema:"enum=healthy,enum=warning,enum=critical,enum=unknown"`
 	// Message is one line that says what the answer rests on.
 	Message string `json:"message"`
+	// Problem is the error health_check_failed, as problem documents have it, when
+	// the answer to healthy is no because of a check.
+	Problem json.RawMessage `json:"problem,omitempty"`
 }
 
 // Plugins are the plugins that were found.

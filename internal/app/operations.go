@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/upkeephub/upkeep/core/problem"
@@ -52,6 +54,10 @@ func (o *operations) Probe(kind adminapi.ProbeKind) adminapi.Probe {
 		p.OK, p.Message = httpapi.Live(s, now, 0)
 	default:
 		p.OK, p.Message = v.Serving, v.Message
+		if failed := failedCheck(v.View); !p.OK && p.Message == "" && failed != nil {
+			p.Message = strings.Join(strings.Fields(failed.Error()), " ")
+			p.Problem, _ = json.Marshal(failed) // texts, numbers and maps of them
+		}
 	}
 	if p.Message == "" {
 		p.Message = fmt.Sprintf("%s, %d checks", v.Status, len(v.Checks))

@@ -3,7 +3,11 @@ package app
 import (
 	"context"
 	"errors"
+	"strings"
+	"time"
 
+	"github.com/upkeephub/upkeep/core/health"
+	"github.com/upkeephub/upkeep/core/monitor"
 	"github.com/upkeephub/upkeep/core/problem"
 	"github.com/upkeephub/upkeep/core/recovery"
 	"github.com/upkeephub/upkeep/internal/instance"
@@ -45,4 +49,36 @@ func (a *App) emergencyProblem(reason string) error {
 		}
 	}
 	return problem.NewRecoveryFailed(problem.Here(), r)
+}
+
+// failedCheck is the problem of the check that is worst, the first of several;
+// nil when none is ill or unknown.
+func failedCheck(v monitor.View) *problem.Error {
+	var worst *monitor.CheckView
+	for i, c := range v.Checks {
+		if c.Status != health.Healthy && (worst == nil || c.Status == health.Critical && worst.Status != health.Critical) {
+			worst = &v.Checks[i]
+		}
+	}
+	if worst == nil {
+		return nil
+	}
+	c := problem.Check{Name: worst.Name, Status: worst.Status.String(), Details: map[string]any{}, Exceeded: map[string]problem.Threshold{}}
+	if worst.Result.Message != "" {
+		c.Details["message"] = worst.Result.Message
+	}
+	if len(worst.Result.Errors) > 0 {
+		c.Details["errors"] = strings.Join(worst.Result.Errors, "; ")
+	}
+	if worst.Stale {
+		c.Details["overdue_since"] = worst.Result.Time.UTC().Format(time.RFC3339)
+		return problem.NewHealthCheckFailed(problem.Here(), c) // what it measured is not so any more
+	}
+	for _, m := range worst.Result.Metrics {
+		value, isNumber := m.Value.AsNumber()
+		if isNumber && m.Threshold != nil && value > *m.Threshold && (m.Status == health.Warning || m.Status == health.Critical) {
+			c.Exceeded[m.Name] = problem.Threshold{Value: value, Threshold: *m.Threshold}
+		}
+	}
+	return problem.NewHealthCheckFailed(problem.Here(), c)
 }

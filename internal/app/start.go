@@ -102,7 +102,9 @@ func (a *App) takeInstance() error {
 	}
 	a.onStop("state directory", a.instance.Close)
 	for _, l := range a.instance.Leftovers() {
-		a.log.Info("an earlier host left its PID file behind", "path", l.Path, "state", string(l.Status), "reasons", strings.Join(l.Reasons, "; "))
+		p := l.Problem()
+		a.log.Warn("an earlier host left its PID file behind, it is replaced", "code", p.Code, "path", l.Path, "pid", l.Info.PID,
+			"status", string(l.Status), "reasons", strings.Join(l.Reasons, "; "))
 	}
 	return nil
 }

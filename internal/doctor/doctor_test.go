@@ -134,6 +134,10 @@ func TestEachTroubleIsFoundWithItsFix(t *testing.T) {
 		}, "host", Skip, "port_conflict, 1h 0m ago", "host explain --guide"},
 		{"the host is critical", func(in *Input) { runs(in, `{"status": "critical"}`, `{}`) }, "host", Error, "critical, pid 42", "host status"},
 		{"the host has a warning", func(in *Input) { runs(in, `{"status": "warning"}`, `{}`) }, "host", Warn, "warning, pid 42", "host status"},
+		{"nobody looks", func(in *Input) {
+			runs(in, `{"status": "unknown", "monitoring": "off", "recovery": "off", "message": "health monitoring is switched off"}`, `{}`)
+		}, "host", Warn, "health monitoring is switched off, pid 42", "health_monitoring.enabled"},
+		{"nothing is recovered", func(in *Input) { runs(in, `{"status": "healthy", "monitoring": "on", "recovery": "off"}`, `{}`) }, "host", Warn, "recovery is switched off", "recovery.enabled"},
 		{"nobody knows", func(in *Input) { runs(in, `{"status": "unknown"}`, `{}`) }, "host", Warn, "unknown", "host plugins"},
 		{"the host does not answer", func(in *Input) {
 			runs(in, ``, ``)
@@ -198,6 +202,28 @@ func TestEachTroubleIsFoundWithItsFix(t *testing.T) {
 		if f.Level != tc.level || !strings.Contains(f.Detail, tc.detail) || !strings.Contains(f.Fix, tc.fix) {
 			t.Errorf("%s: found %+v, want level %s, detail %q, fix %q", tc.why, f, tc.level, tc.detail, tc.fix)
 		}
+	}
+}
+
+// explained is an error that explains itself.
+type explained struct {
+	error
+	told *problem.Error
+}
+
+func (e explained) Problem() *problem.Error { return e.told }
+
+func TestALeftPIDFileIsTheProblemStaleProcess(t *testing.T) {
+	in := well(t)
+	in.Running = func() (Running, error) {
+		return Running{}, explained{errors.New("there is no process 7"), problem.NewStaleProcess(problem.Linux, problem.Stale{PID: 7, Status: "not_found", Reasons: []string{"there is no process 7"}})}
+	}
+	if f := find(t, Run(t.Context(), in).Report, "lock"); f.Level != Warn || f.Code != problem.StaleProcess || !strings.Contains(f.Fix, "host start") {
+		t.Errorf("found %+v", f)
+	}
+	in.Running = func() (Running, error) { return Running{}, errors.New("it cannot be read") }
+	if f := find(t, Run(t.Context(), in).Report, "lock"); f.Code != "" {
+		t.Errorf("another error has the code %q", f.Code)
 	}
 }
 
@@ -268,7 +294,7 @@ func TestOldKernelsAreKnown(t *testing.T) {
 
 func TestTheReportIsTextAndData(t *testing.T) {
 	r := Report{Version: "0.1.0", Platform: "linux/amd64", Time: time.Unix(0, 0), StateDir: "/s", Findings: []Finding{
-		{"configuration", OK, "valid", ""}, {"port 8765", Error, "taken", "another one"}, {"disk", Warn, "little", "free some"},
+		{Name: "configuration", Level: OK, Detail: "valid"}, {Name: "port 8765", Level: Error, Detail: "taken", Fix: "another one"}, {Name: "disk", Level: Warn, Detail: "little", Fix: "free some"},
 	}}
 	want := `ok     configuration  valid
 error  port 8765      taken

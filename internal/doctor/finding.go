@@ -30,6 +30,8 @@ type Finding struct {
 	Detail string `json:"detail"`
 	// Fix is what to do; empty when there is nothing to do.
 	Fix string `json:"fix,omitempty"`
+	// Code of the problem, if it has a page of its own: host explain CODE.
+	Code string `json:"code,omitempty"`
 }
 
 // Report is the result of Run.

@@ -134,6 +134,10 @@ func (e *examination) lock() {
 		e.ok(name, "free: no host runs on this state directory")
 	default:
 		e.add(name, Warn, "free, but a PID file is left: "+e.runErr.Error(), "start host, which replaces it: host start"+e.own())
+		var stale interface{ Problem() *problem.Error }
+		if errors.As(e.runErr, &stale) {
+			e.findings[len(e.findings)-1].Code = stale.Problem().Code
+		}
 	}
 }
 
@@ -164,14 +168,23 @@ func (e *examination) host() {
 	}
 	e.diagnostic, _ = e.Ask(e.ctx, e.running, "/diagnostics") // plugins are skipped without it
 	var body struct {
-		Status string            `json:"status"`
-		Checks map[string]string `json:"checks"`
+		Status     string `json:"status"`
+		Monitoring string `json:"monitoring"`
+		Recovery   string `json:"recovery"`
 	}
 	if err := json.Unmarshal(e.health, &body); err != nil {
 		e.add(name, Error, who+", but its answer cannot be read: "+err.Error(), "see whether another program answers there: host status"+e.own())
 		return
 	}
 	detail := fmt.Sprintf("%s, %s", body.Status, who)
+	switch {
+	case body.Monitoring == "off":
+		e.add(name, Warn, "health monitoring is switched off, "+who, "switch it on: health_monitoring.enabled in the configuration, then host reload"+e.own())
+		return
+	case body.Status == "healthy" && body.Recovery == "off":
+		e.add(name, Warn, detail+", but recovery is switched off", "switch it on: recovery.enabled in the configuration, then host reload"+e.own())
+		return
+	}
 	switch body.Status {
 	case "healthy":
 		e.ok(name, "%s", detail)

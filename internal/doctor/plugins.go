@@ -24,7 +24,7 @@ func (e *examination) plugins() {
 		names = append(names, p.Name)
 		if p.Verify != nil {
 			if err := p.Verify(); err != nil {
-				findings = append(findings, Finding{"plugin " + p.Name, Error, line(err.Error()), line(hint(err, "put the right file back"))})
+				findings = append(findings, Finding{"plugin " + p.Name, Error, line(err.Error()), line(hint(err, "put the right file back")), ""})
 				continue
 			}
 		}
@@ -45,12 +45,12 @@ func (e *examination) plugins() {
 			level = Error
 		}
 		names = append(names, s.Name)
-		findings = append(findings, Finding{line("plugin " + s.Name), level, line(s.Reason), line(s.Remedy)})
+		findings = append(findings, Finding{line("plugin " + s.Name), level, line(s.Reason), line(s.Remedy), ""})
 	}
 	for _, required := range e.Required {
 		if !slices.Contains(names, required) {
 			findings = append(findings, Finding{"plugin " + required, Error, "required, and not in " + e.PluginDir,
-				"put it there, or set plugins." + required + ".required to false"})
+				"put it there, or set plugins." + required + ".required to false", ""})
 		}
 	}
 	switch {
@@ -90,7 +90,7 @@ func (e *examination) troubledPlugins() []Finding {
 		if slices.Contains(e.Required, p.Name) {
 			level = Error
 		}
-		findings = append(findings, Finding{line("plugin " + p.Name), level, line(strings.TrimSuffix(p.State+": "+p.LastError, ": ")), line(p.Hint)})
+		findings = append(findings, Finding{line("plugin " + p.Name), level, line(strings.TrimSuffix(p.State+": "+p.LastError, ": ")), line(p.Hint), ""})
 	}
 	return findings
 }

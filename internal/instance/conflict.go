@@ -23,7 +23,8 @@ func conflict(dir string, port int, holder *Info) error {
 	return problem.NewDaemonConflict(problem.Here(), d)
 }
 
-// Problem is the error for people.
+// Problem explains it to people; its code is stale_process. It is no reason not
+// to start.
 func (e *StaleError) Problem() *problem.Error {
 	return problem.NewStaleProcess(problem.Here(), problem.Stale{
 		PID: e.PID, PIDFile: e.Path, Status: string(e.Status), Reasons: e.Reasons, Err: e,

@@ -13,6 +13,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/upkeephub/upkeep/core/problem"
 )
 
 // Options of Open.
@@ -52,6 +54,11 @@ type Leftover struct {
 	// Status and Reasons say why nobody is running behind it; see StaleError.
 	Status  Staleness
 	Reasons []string
+}
+
+// Problem explains it to people, as that of StaleError does.
+func (l Leftover) Problem() *problem.Error {
+	return (&StaleError{Path: l.Path, PID: l.Info.PID, Status: l.Status, Reasons: l.Reasons}).Problem()
 }
 
 // Open takes the state directory at dir, which it creates if need be (mode
