@@ -14,8 +14,9 @@ func newReloadCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reload", Short: "let a running host read its configuration again", Args: operands(),
 		Long: `Reload lets a running host read its configuration file again, as SIGHUP does. If
-there is a mistake in it nothing changes, and all mistakes are shown. Else what
-can change at run time changes now; the rest is listed and waits for a restart.
+there is a mistake in it, or a plugin refuses its new settings, nothing changes,
+and all mistakes are shown. Else what can change at run time changes now; the
+rest is listed and waits for a restart (host config show --origin says which).
 
 Exit code 0 when the file is good, 2 when it is not, 3 when no host runs.`,
 		Example: "  host doctor --config upkeep.json && host reload",
