@@ -87,7 +87,7 @@ func Listeners(ctx context.Context, port int) ([]problem.Process, error) {
 	}
 	answers := make(chan answer, 1) // sent once, so that the search never blocks
 	go func() {
-		connections, err := gopsnet.ConnectionsWithContext(ctx, "tcp")
+		connections, err := gopsnet.ConnectionsWithoutUidsWithContext(ctx, "tcp")
 		if err != nil {
 			answers <- answer{nil, err}
 			return

@@ -34,14 +34,18 @@ func TestStartIsQuickAndItsFirstScreenSaysWhatIsWhere(t *testing.T) {
 	if reported > 10*time.Second {
 		t.Errorf("the first report came after %s", reported)
 	}
-	screen := firstScreen(t, h)
+	firstScreen(t, h)
+	if _, err := h.Output.WaitLine(within(t, 5*time.Second), 0, func(l rig.Line) bool { return strings.HasPrefix(l.Text, "first check: ") }); err != nil {
+		t.Errorf("the first check is not told: %v", err)
+	}
+	screen := h.Output.Stdout()
 	var words []string
 	for line := range strings.Lines(screen) {
 		if m := sections.FindStringSubmatch(line); m != nil {
 			words = append(words, m[1])
 		}
 	}
-	if want := []string{"host", "plugins", "listening", "admin", "ready"}; !slices.Equal(words, want) {
+	if want := []string{"host", "plugins", "listening", "admin", "ready", "first"}; !slices.Equal(words, want) {
 		t.Errorf("the first screen has the sections %v, want %v:\n%s", words, want, screen)
 	}
 	contains(t, screen, h.StateDir, "http://127.0.0.1:"+strconv.Itoa(h.Port), "127.0.0.1:"+strconv.Itoa(h.AdminPort), "/health", "/metrics")
