@@ -29,7 +29,7 @@
 //
 // Serve runs one goroutine for each listener. A connected WebSocket has one that
 // reads; the library adds one for each timer and each queue that has work. What
-// waits for clients is written by as many goroutines as there are processors, while
+// waits for clients is written by goroutines for half of the processors, while
 // there is something; a client that does not take it has one of its own until it
 // has caught up. A heartbeat has one. All but the library's are counted, and Stop
 // waits for them. Handlers of one client run one after the other, on the library's
