@@ -101,6 +101,7 @@ var scenarios = []struct {
 	{"hub_kill", (*bench).hubKill},
 	{"hub_freeze", (*bench).hubFreeze},
 	{"plugin_kill", (*bench).pluginKill},
+	{"plugins_100", (*bench).hundred},
 	{"clients_back", (*bench).clientsBack},
 	{"cost", (*bench).cost},
 	{"false_alarms", (*bench).falseAlarm},
