@@ -12,6 +12,10 @@ import (
 // noticeEvery is how often a stream may say how many lines it dropped.
 const noticeEvery = time.Second
 
+// readSize is how much is read at once. Each child has two such buffers for its
+// whole life, and most never say anything.
+const readSize = 8 << 10
+
 // stream reads one output pipe of a child to its end and turns it into lines.
 // Everything but end is used by run's goroutine only.
 type stream struct {
@@ -44,7 +48,7 @@ func newStream(pipe *os.File, spec Spec, sink func(string)) *stream {
 func (s *stream) run() {
 	defer close(s.done)
 	defer func() { _ = s.pipe.Close() }()
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, readSize)
 	for {
 		s.armDeadline()
 		n, err := s.pipe.Read(buf)

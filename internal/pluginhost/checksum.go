@@ -20,8 +20,40 @@ type fileIdentity struct {
 // pin remembers the content of a plugin's file from its first start on, so
 // that what is exchanged under a running host is not picked up by a restart.
 type pin struct {
-	sum  string // as found at the first start, or as configured
+	sum  string // as found at the first start, or as configured; empty: not read yet
 	last fileIdentity
+	// file is that of the first start, open until its content has been read:
+	// reading it then, where nothing is configured, would make a hundred starts
+	// at once a second slower.
+	file *os.File
+}
+
+// settle reads the content of the first start's file, if that was put off. It
+// blocks for some ten milliseconds.
+func (p *pin) settle() {
+	if p.file == nil {
+		return
+	}
+	if sum, err := sumOf(io.NewSectionReader(p.file, 0, p.last.size)); err == nil {
+		p.sum = sum
+	}
+	p.forget()
+}
+
+// forget lets go of what is open.
+func (p *pin) forget() {
+	if p.file != nil {
+		_ = p.file.Close()
+		p.file = nil
+	}
+}
+
+func sumOf(content io.Reader) (string, error) {
+	hash := sha256.New()
+	if _, err := io.Copy(hash, content); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
 // fileSum is the SHA-256 of a file in lower-case hexadecimal.
@@ -31,11 +63,7 @@ func fileSum(path string) (string, error) {
 		return "", err
 	}
 	defer file.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
+	return sumOf(file)
 }
 
 // errChanged: the file is not the one that was started first.
@@ -63,7 +91,12 @@ func (p *pin) verify(c Candidate, want string) error {
 	if err != nil {
 		return refuse(err, "let the user that runs host read it")
 	}
-	defer file.Close()
+	keep := false
+	defer func() {
+		if !keep {
+			_ = file.Close()
+		}
+	}()
 	info, err := file.Stat()
 	if err != nil {
 		return refuse(err, "let the user that runs host read it")
@@ -72,19 +105,23 @@ func (p *pin) verify(c Candidate, want string) error {
 		return refuse(errors.New("its file is no regular file any more"), "put the plugin back, then release it")
 	}
 	id := identity(info)
-	if p.sum != "" && id == p.last {
+	if id == p.last {
 		return nil
 	}
-	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
+	if want == "" && p.last == (fileIdentity{}) {
+		p.last, p.file, keep = id, file, true
+		return nil
+	}
+	p.settle()
+	sum, err := sumOf(file)
+	if err != nil {
 		return refuse(err, "let the user that runs host read it")
 	}
-	sum := hex.EncodeToString(hash.Sum(nil))
 	switch {
 	case want != "" && sum != want:
 		return refuse(fmt.Errorf("its SHA-256 is %s, but %s is configured", sum, want),
 			"install the file that was meant, or correct sha256")
-	case p.sum != "" && sum != p.sum:
+	case p.last != (fileIdentity{}) && sum != p.sum:
 		return refuse(errChanged, "reload the plugin to run the new file: host plugins reload "+c.Name)
 	}
 	p.sum, p.last = sum, id

@@ -50,7 +50,8 @@ func (i *Instance) remember(ctx context.Context, began time.Time, err error, pic
 // what the present one did last, the present one goes on and the error, a
 // *LaunchError, says why. It blocks until then, or until ctx ends.
 func (i *Instance) replace(ctx context.Context, c Candidate) error {
-	s, err := i.launch(ctx, &installed{candidate: c})
+	from := &installed{candidate: c}
+	s, err := i.launch(ctx, from)
 	if err == nil {
 		if err = i.try(ctx, s); err != nil {
 			s.shutdown(i.opts.StopTimeout, "it was not better than the one before")
@@ -63,6 +64,7 @@ func (i *Instance) replace(ctx context.Context, c Candidate) error {
 		err = i.handOver(ctx, s)
 	}
 	if err != nil {
+		from.pin.forget()
 		i.kept(err)
 	}
 	return err

@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,6 +17,7 @@ type installed struct {
 // anew looks at the disk again and forgets the pin. When the plugin is not there
 // any more, or may not be run, the next start says so.
 func (f *installed) anew() *installed {
+	f.pin.forget()
 	if c, refusal, _ := lookUp(f.candidate.root, f.candidate.Name); refusal == nil {
 		return &installed{candidate: c}
 	}
@@ -32,8 +34,12 @@ func (f *installed) runs(c Candidate) bool {
 	if c.file == "" {
 		return true
 	}
+	first := f.pin.sum
+	if first == "" && f.pin.file != nil {
+		first, _ = sumOf(io.NewSectionReader(f.pin.file, 0, f.pin.last.size)) // closed meanwhile: it is not the same
+	}
 	sum, err := fileSum(c.file)
-	return err == nil && sum == f.pin.sum
+	return err == nil && sum == first
 }
 
 // look is what can be seen of a plugin without reading its file.

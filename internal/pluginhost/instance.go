@@ -127,6 +127,7 @@ func (i *Instance) Release() {
 func (i *Instance) run(ctx context.Context) {
 	defer close(i.ended)
 	defer i.change(Stopped, Event{})
+	defer func() { i.installed.pin.forget() }()
 	defer i.retiring.Wait()
 	var s *session // one that was handed over while none ran
 	for ctx.Err() == nil {
@@ -207,6 +208,7 @@ func (i *Instance) recover(ctx context.Context, began time.Time, err error) *ses
 
 // take makes the process that was handed over the one that is asked.
 func (i *Instance) take(h handover) {
+	i.installed.pin.forget()
 	i.installed = h.session.from
 	h.session.ready = time.Now()
 	i.mu.Lock()
@@ -274,6 +276,18 @@ func (i *Instance) tend(ctx context.Context, s *session) (next *session, err err
 			pause = time.Until(due) // the timer still runs
 			continue
 		case <-timer.C:
+		}
+		i.mu.Lock()
+		first := i.installed.pin
+		i.mu.Unlock()
+		if first.file != nil { // not at the start, when there is enough to do
+			first.settle()
+			i.mu.Lock()
+			if i.tried.pin.file == i.installed.pin.file {
+				i.tried.pin = first
+			}
+			i.installed.pin = first
+			i.mu.Unlock()
 		}
 		pause = i.opts.HealthInterval
 		if err := i.ping(ctx, s, due, &health); err != nil {

@@ -32,6 +32,10 @@ const (
 	maxMessageBytes = 4 << 20
 	// maxHeaderBytes bounds the headers of an answer, error texts included.
 	maxHeaderBytes = 64 << 10
+	// connBuffer is what a connection keeps for reading and for writing; messages
+	// of checks are smaller. gRPC's own 32 KiB each would be what a hundred
+	// plugins cost most.
+	connBuffer = 4 << 10
 	// closeWait bounds the wait for go-plugin's own tidying once the process is dead.
 	closeWait = time.Second
 )
@@ -121,6 +125,7 @@ func open(ctx context.Context, spec sessionSpec) (*session, error) {
 		GRPCDialOptions: []grpc.DialOption{
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
 			grpc.WithMaxHeaderListSize(maxHeaderBytes),
+			grpc.WithReadBufferSize(connBuffer), grpc.WithWriteBufferSize(connBuffer), grpc.WithSharedWriteBuffer(true),
 			grpc.WithContextDialer(s.run.dial),
 			grpc.WithStreamInterceptor(s.interceptStream),
 		},
