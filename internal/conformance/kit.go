@@ -46,7 +46,7 @@ type kit struct {
 	printed     []string                   // on standard output, after the handshake
 }
 
-// Test tries the plugin against every rule. It takes some ten seconds and blocks
+// Test tries the plugin against every rule. It takes some ten seconds, and blocks
 // until nothing of the plugin is left. When ctx ends, the rules that are left
 // are skipped. The error says why nothing could be tried at all.
 func Test(ctx context.Context, o Options) (Report, error) {
