@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 	"github.com/zishang520/socket.io/servers/socket/v3"
@@ -18,9 +19,13 @@ func (c adapterConstructor) New(nsp socket.Namespace) socket.Adapter {
 		hub:     c.hub,
 		members: make(map[socket.SocketId]*member),
 		rooms:   make(map[socket.Room]map[*member]struct{}),
+
+		pending:   make(map[socket.SocketId]*pending),
+		departing: make(map[socket.SocketId]*link),
 	}
 	a.Prototype(a)
 	a.Construct(nsp)
+	c.hub.adapters.Store(nsp.Name(), a)
 	return a
 }
 
@@ -42,6 +47,10 @@ type adapter struct {
 	// rooms holds whoever joined a room other than the one of its own id.
 	rooms map[socket.Room]map[*member]struct{}
 	round uint64 // counts selections, see member.round
+	// pending are sessions that are being restored, and departing the links of those
+	// who left and whose connections the library may still be busy with.
+	pending   map[socket.SocketId]*pending
+	departing map[socket.SocketId]*link
 }
 
 var _ socket.Adapter = (*adapter)(nil)
@@ -57,6 +66,10 @@ type member struct {
 	own     bool          // in the room of its own id
 	rooms   []socket.Room // others
 	round   uint64        // the selection in which it was left out or found last
+	pid     string        // names its session; empty: it has none, or it is kept
+	kept    bool          // its session is kept for its return
+	// since says for each of its rooms behind which event it joined.
+	since map[socket.Room]uint64
 }
 
 // delivery is one event and whom it is for.
@@ -150,7 +163,9 @@ func (a *adapter) eachLocked(room socket.Room, fn func(*member)) {
 // socket's own id when the socket has joined the namespace, and perhaps before with
 // rooms of a session that is restored.
 func (a *adapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
-	joins := false
+	joins, changed := false, false
+	a.hub.relay.mu.Lock() // so that no event comes while it joins
+	last := a.hub.relay.log.Last().Sequence
 	a.mu.Lock()
 	m, known := a.members[id]
 	if !known {
@@ -171,9 +186,17 @@ func (a *adapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
 		if _, there := in[m]; !there {
 			in[m] = struct{}{}
 			m.rooms = append(m.rooms, room)
+			if m.index >= 0 {
+				m.since[room] = last
+				changed = true
+			}
 		}
 	}
+	if changed {
+		a.saveLocked(m, time.Time{})
+	}
 	a.mu.Unlock()
+	a.hub.relay.mu.Unlock()
 	if !joins {
 		return
 	}
@@ -218,6 +241,8 @@ func (a *adapter) Del(id socket.SocketId, room socket.Room) {
 	for i := range m.rooms {
 		if m.rooms[i] == room {
 			m.rooms = append(m.rooms[:i], m.rooms[i+1:]...)
+			delete(m.since, room)
+			a.saveLocked(m, time.Time{})
 			break
 		}
 	}
@@ -231,7 +256,7 @@ func (a *adapter) leaveLocked(m *member, room socket.Room) {
 	}
 }
 
-// DelAll forgets a socket.
+// DelAll forgets a socket, and its session unless that was kept for its return.
 func (a *adapter) DelAll(id socket.SocketId) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -240,6 +265,14 @@ func (a *adapter) DelAll(id socket.SocketId) {
 		return
 	}
 	delete(a.members, id)
+	if m.index < 0 {
+		delete(a.pending, id) // it was not admitted
+	} else if m.kept && m.link.depart(a, id) {
+		a.departing[id] = m.link
+	}
+	if m.pid != "" {
+		a.hub.relay.log.DropSession(m.pid)
+	}
 	for _, room := range m.rooms {
 		a.leaveLocked(m, room)
 	}

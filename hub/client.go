@@ -88,7 +88,11 @@ func (c *client) settling() <-chan struct{} {
 func (h *Hub) identify(s *socket.Socket) *client {
 	auth := s.Handshake().Auth
 	c := &client{link: linkOf(s.Request().Context()), socket: s, left: make(chan struct{})}
-	c.verdict = judge(h.opts.ServerVersion, auth["claude_mpm_version"])
+	version, says := auth[versionAuthKey]
+	if says {
+		c.link.offsets.Store(false)
+	}
+	c.verdict = judge(h.opts.ServerVersion, version)
 	c.version = c.verdict.ClientVersion
 	if secret, ok := auth[probeAuthKey].(string); ok && h.isProbe(secret) {
 		c.link.probe.Store(true)

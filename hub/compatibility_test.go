@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -64,7 +65,7 @@ func TestAnyVersionIsJudgedByItsNumbers(t *testing.T) {
 		major, minor, patch := rapid.IntRange(0, 2), rapid.IntRange(0, 12), rapid.IntRange(0, 99)
 		a, b, c := major.Draw(t, "major"), minor.Draw(t, "minor"), patch.Draw(t, "patch")
 		suffix := rapid.SampledFrom([]string{"", "-dev", ".dev4", "rc2", "-rc.1", "b1", ".post2", "+local.1"}).Draw(t, "suffix")
-		version := itoa(a) + "." + itoa(b) + "." + itoa(c) + suffix
+		version := strconv.Itoa(a) + "." + strconv.Itoa(b) + "." + strconv.Itoa(c) + suffix
 		if got, want := judge("1.0.0", version).Compatible, a > 0 || b >= 7; got != want {
 			t.Fatalf("%s is compatible: %v, want %v", version, got, want)
 		}

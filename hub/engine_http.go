@@ -79,6 +79,7 @@ func (h *Hub) admit(r *http.Request) (*link, bool) {
 	if h.stopping.Load() {
 		return nil, false
 	}
+	l.offsets.Store(h.opts.recovers() && takesOffsets(r.Header))
 	if h.isProbe(r.Header.Get(probeHeader)) {
 		l.probe.Store(true)
 		return l, true

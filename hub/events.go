@@ -10,7 +10,6 @@ import (
 	"github.com/upkeephub/upkeep/proto/handshake"
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 	"github.com/zishang520/socket.io/servers/socket/v3"
-	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 const (
@@ -79,13 +78,17 @@ func (h *Hub) onConnection(args ...any) {
 }
 
 func (h *Hub) greet(c *client) error {
-	err := c.socket.Emit("connection_ack", map[string]any{
+	ack, err := h.encode([]any{"connection_ack", map[string]any{
 		"server_version": h.opts.ServerVersion,
 		"server_id":      h.opts.ServerID,
 		"compatibility":  c.verdict,
 		"timestamp":      timestamp(time.Now()),
-	})
-	err = errors.Join(err, c.socket.Emit("server_status", h.status()))
+	}})
+	if err != nil {
+		return err
+	}
+	// With this the client has an offset before the first event comes.
+	err = errors.Join(h.relay.position(c, ack), c.socket.Emit("server_status", h.status()))
 	if !c.verdict.Compatible {
 		err = errors.Join(err, c.socket.Emit("compatibility_warning", c.verdict))
 	}
@@ -217,15 +220,13 @@ func (h *Hub) onClaudeEvent(c *client, args []any) (*answer, error) {
 	return nil, h.relay.publish(e, c.socket.Id())
 }
 
-// newEntry encodes an event once, for history and relay alike.
+// newEntry encodes an event once, for log and clients alike.
 func (h *Hub) newEntry(event map[string]any) (entry, error) {
 	e := entry{}
 	e.kind, _ = event["type"].(string)
 	if parser.HasBinary(event) {
-		kept, size := ownBinary(event)
 		var err error
-		e.event, e.size = kept, size
-		e.payload, err = h.encode([]any{"claude_event", kept})
+		e.payload, err = h.encode([]any{"claude_event", event})
 		return e, err
 	}
 	raw, err := json.Marshal(event)
@@ -238,56 +239,16 @@ func (h *Hub) newEntry(event map[string]any) (entry, error) {
 
 // setRaw sets the event to a JSON object, of which the parts are copied.
 func (e *entry) setRaw(parts ...[]byte) {
-	const before = `["claude_event",`
-	size := len(before) + 1
+	size := len(eventBefore) + 1
 	for _, part := range parts {
 		size += len(part)
 	}
-	args := append(make([]byte, 0, size), before...)
+	args := append(make([]byte, 0, size), eventBefore...)
 	for _, part := range parts {
 		args = append(args, part...)
 	}
 	args = append(args, ']')
 	e.payload = payload{args: args}
-	e.event, e.size = json.RawMessage(args[len(before):len(args)-1]), len(args)
-}
-
-// ownBinary copies a value with its binary parts as byte slices, because encoding
-// consumes the library's buffers, and estimates its size in bytes.
-func ownBinary(v any) (any, int) {
-	switch v := v.(type) {
-	case types.BufferInterface:
-		return v.Bytes(), v.Len()
-	case map[string]any:
-		kept, size := make(map[string]any, len(v)), 2
-		for key, value := range v {
-			own, n := ownBinary(value)
-			kept[key] = own
-			size += len(key) + 4 + n
-		}
-		return kept, size
-	case []any:
-		kept, size := make([]any, len(v)), 2
-		for i, value := range v {
-			own, n := ownBinary(value)
-			kept[i] = own
-			size += n + 1
-		}
-		return kept, size
-	case string:
-		return v, len(v) + 2
-	}
-	return v, 16
-}
-
-func (h *Hub) onGetHistory(_ *client, args []any) (*answer, error) {
-	limit, kinds := historyQuery(args)
-	events, total := h.relay.newest(limit, kinds)
-	return &answer{"event_history", map[string]any{
-		"events":          events,
-		"total_available": total,
-		"returned":        len(events),
-	}}, nil
 }
 
 func (h *Hub) onPing(*client, []any) (*answer, error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/hashicorp/go-hclog"
+	"github.com/upkeephub/upkeep/hub/internal/eventlog"
 )
 
 // patience is how long a test waits for something that must happen.
@@ -102,10 +103,10 @@ type event struct {
 	args []json.RawMessage
 }
 
-// object decodes the event's first argument.
+// object decodes the event's first argument, which only an offset may follow.
 func (e event) object(t *testing.T) map[string]any {
 	t.Helper()
-	if len(e.args) != 1 {
+	if len(e.args) != 1 && (len(e.args) != 2 || e.offset() == "") {
 		t.Fatalf("%s has %d arguments, want 1: %s", e.name, len(e.args), e.args)
 	}
 	var object map[string]any
@@ -113,6 +114,18 @@ func (e event) object(t *testing.T) map[string]any {
 		t.Fatalf("%s: %v", e.name, err)
 	}
 	return object
+}
+
+// offset is the offset that follows the event's arguments; empty: none does.
+func (e event) offset() string {
+	var text string
+	if len(e.args) < 2 || json.Unmarshal(e.args[len(e.args)-1], &text) != nil {
+		return ""
+	}
+	if _, err := eventlog.ParseOffset(text); err != nil {
+		return ""
+	}
+	return text
 }
 
 // peer is a Socket.IO client that speaks raw Engine.IO over a WebSocket. One

@@ -1,138 +1,164 @@
 package hub
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/upkeephub/upkeep/hub/internal/eventlog"
+	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
 const (
-	// historyBytes bounds what all kept events take together, in bytes.
-	historyBytes = 64 << 20
 	// replyBytes bounds the events of one event_history. It stays under the
 	// 4 MiB that common Python clients accept in a message.
 	replyBytes = 3 << 20
+	// pageBytes bounds the events of one page, for those who ask for pages.
+	pageBytes = 256 << 10
 )
 
-// entry is one event as it was relayed.
-type entry struct {
-	// kind is the event's "type"; empty when it has none.
-	kind string
-	// event is json.RawMessage, or a map[string]any when it carries binary data.
-	event any
-	// payload is the event as it is relayed.
-	payload payload
-	// size is what the event takes, in bytes, measured or estimated.
-	size int
+// historyReply is one event_history.
+type historyReply struct {
+	events []byte // the elements of a JSON list
+	count  int
+	binary [][]byte
 }
 
-// history keeps the newest events, at most limit of them and at most maxBytes,
-// in the order in which they were delivered. It is not safe for concurrent use:
-// the relay's lock guards it.
-type history struct {
-	limit    int
-	maxBytes int
-	ring     []entry
-	first    int
-	count    int
-	bytes    int
-}
+const (
+	eventBefore = `["claude_event",`
+	placeholder = `{"_placeholder":true,"num":`
+)
 
-func newHistory(limit, maxBytes int) *history {
-	return &history{limit: limit, maxBytes: maxBytes}
-}
-
-// add appends an event and drops the oldest ones that no longer fit.
-func (h *history) add(e entry) {
-	if h.count == h.limit {
-		h.dropOldest()
+// add adds an event as it was relayed. Its placeholders count on from those of the
+// events before it.
+func (r *historyReply) add(record *eventlog.Record) error {
+	event, ok := bytes.CutPrefix(record.Data, []byte(eventBefore))
+	event, closed := bytes.CutSuffix(event, []byte("]"))
+	if !ok || !closed {
+		return fmt.Errorf("event %d of the log is none of the history", record.Sequence)
 	}
-	if h.count == len(h.ring) {
-		h.grow()
+	if r.count > 0 {
+		r.events = append(r.events, ',')
 	}
-	h.ring[(h.first+h.count)%len(h.ring)] = e
-	h.count++
-	h.bytes += e.size
-	for h.bytes > h.maxBytes && h.count > 1 {
-		h.dropOldest()
-	}
-}
-
-func (h *history) dropOldest() {
-	oldest := &h.ring[h.first]
-	h.bytes -= oldest.size
-	*oldest = entry{}
-	h.first = (h.first + 1) % len(h.ring)
-	h.count--
-}
-
-// grow doubles the ring up to the limit, so that a quiet hub stays small.
-func (h *history) grow() {
-	ring := make([]entry, min(max(64, 2*len(h.ring)), h.limit))
-	for i := range h.count {
-		ring[i] = h.ring[(h.first+i)%len(h.ring)]
-	}
-	h.ring, h.first = ring, 0
-}
-
-// newest returns the newest events, oldest first: at most limit, of the given
-// kinds (none: all), and no more than fit into maxBytes, though always one. total
-// is how many events of these kinds are kept.
-func (h *history) newest(limit int, kinds map[string]bool, maxBytes int) (events []any, total int) {
-	wanted := func(e *entry) bool { return len(kinds) == 0 || kinds[e.kind] }
-	events = []any{}
-	size, full := 0, limit <= 0
-	for i := h.count - 1; i >= 0; i-- {
-		e := &h.ring[(h.first+i)%len(h.ring)]
-		if !wanted(e) {
-			continue
+	r.count++
+	// In JSON text a quote is itself, never a part of a string.
+	for n := 0; n < len(record.Attachments); n++ {
+		before, behind, found := bytes.Cut(event, []byte(placeholder))
+		number, rest, ends := bytes.Cut(behind, []byte("}"))
+		i, err := strconv.Atoi(string(number))
+		if !found || !ends || err != nil || i < 0 || i >= len(record.Attachments) {
+			return fmt.Errorf("event %d of the log lacks its attachments", record.Sequence)
 		}
-		total++
-		if full {
-			continue
-		}
-		if size += e.size; size > maxBytes && len(events) > 0 {
-			full = true
-			continue
-		}
-		events = append(events, e.event)
-		full = len(events) == limit
+		r.events = append(append(r.events, before...), placeholder...)
+		r.events = append(strconv.AppendInt(r.events, int64(len(r.binary)), 10), '}')
+		r.binary = append(r.binary, record.Attachments[i])
+		event = rest
 	}
-	for i, j := 0, len(events)-1; i < j; i, j = i+1, j-1 {
-		events[i], events[j] = events[j], events[i]
+	r.events = append(r.events, event...)
+	return nil
+}
+
+// payload is the event, which page and more belong to if it is one of several.
+func (r *historyReply) payload(total, page int, more bool) payload {
+	args := fmt.Appendf(nil, `["event_history",{"events":[%s],"total_available":%d,"returned":%d`, r.events, total, r.count)
+	if page > 0 {
+		args = fmt.Appendf(args, `,"page":%d,"more":%t`, page, more)
 	}
-	return events, total
+	return payload{args: append(args, "}]"...), attachments: r.binary}
+}
+
+// onGetHistory answers with one event_history or, when the client asks for pages,
+// with as many as it takes, each sent when the client has taken those before it.
+func (h *Hub) onGetHistory(c *client, args []any) (*answer, error) {
+	query := historyQuery(args)
+	selection := h.relay.log.Select(query.kinds, query.limit, h.opts.EventHistory)
+	size := int64(pageBytes)
+	if !query.paged {
+		size = replyBytes
+		selection.Newest(size)
+	}
+	for page := 1; ; page++ {
+		records, err := selection.Next(size)
+		if err != nil {
+			return nil, err
+		}
+		reply := &historyReply{}
+		for _, record := range records {
+			if hides(record) {
+				continue
+			}
+			if err := reply.add(record); err != nil {
+				return nil, err
+			}
+		}
+		if !query.paged {
+			h.adapter.tell(c, reply.payload(selection.Total, 0, false))
+			return nil, nil
+		}
+		h.adapter.tell(c, reply.payload(selection.Total, page, selection.More()))
+		if !selection.More() {
+			return nil, nil
+		}
+		select {
+		case <-c.link.drained():
+		case <-c.left:
+			return nil, nil
+		}
+	}
+}
+
+// hides reports whether an event without attachments has what its receiver would
+// take for the place of one, beside events that have some: it would be closed for
+// that.
+func hides(record *eventlog.Record) bool {
+	return len(record.Attachments) == 0 && bytes.Contains(record.Data, []byte(`"_placeholder"`))
+}
+
+// tell sends a client an event of its own.
+func (a *adapter) tell(c *client, p payload) {
+	d := &delivery{rooms: []socket.Room{socket.Room(c.socket.Id())}, payload: p}
+	if m := a.only(d); m != nil {
+		m.send(d)
+	}
 }
 
 // defaultHistoryLimit is how many events get_history returns unasked.
 const defaultHistoryLimit = 100
 
+// query is what get_history asks for.
+type query struct {
+	limit int
+	kinds []string // none: all
+	paged bool
+}
+
 // historyQuery reads the argument of get_history, which may be anything: what
 // cannot be understood counts as not given, because the sender waits for an
 // answer. A bare number is a limit.
-func historyQuery(args []any) (limit int, kinds map[string]bool) {
-	limit = defaultHistoryLimit
+func historyQuery(args []any) query {
+	q := query{limit: defaultHistoryLimit}
 	if len(args) == 0 {
-		return limit, nil
+		return q
 	}
 	switch arg := args[0].(type) {
 	case map[string]any:
 		if n, ok := wholeNumber(arg["limit"]); ok {
-			limit = n
+			q.limit = n
 		}
+		q.paged, _ = arg["paged"].(bool)
 		list, _ := arg["event_types"].([]any)
 		for _, item := range list {
 			if kind, ok := item.(string); ok {
-				if kinds == nil {
-					kinds = make(map[string]bool)
-				}
-				kinds[kind] = true
+				q.kinds = append(q.kinds, kind)
 			}
 		}
 	default:
 		if n, ok := wholeNumber(arg); ok {
-			limit = n
+			q.limit = n
 		}
 	}
-	return limit, kinds
+	return q
 }
 
 // wholeNumber reads a JSON number, cutting fractions and clamping to what an int

@@ -1,90 +1,173 @@
 package hub
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 
-	"pgregory.net/rapid"
+	"github.com/gorilla/websocket"
 )
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
-func TestHistoryKeepsTheNewestInOrder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		limit := rapid.IntRange(1, 200).Draw(t, "limit")
-		bytes := rapid.IntRange(10, 2000).Draw(t, "bytes")
-		h := newHistory(limit, bytes)
-		var all []entry // the model: everything that was ever added
-		for i := range rapid.IntRange(0, 500).Draw(t, "events") {
-			e := entry{kind: "k" + itoa(i%3), event: i, size: rapid.IntRange(1, 40).Draw(t, "size")}
-			all = append(all, e)
-			h.add(e)
-			kept, size := 0, 0
-			for j := len(all) - 1; j >= 0 && kept < limit; j-- {
-				if size += all[j].size; size > bytes && kept > 0 {
-					break
-				}
-				kept++
-			}
-			if got := h.count; got < min(kept, limit) || got > limit {
-				t.Fatalf("%d events are kept, want %d", got, kept)
-			}
-			if h.bytes > bytes && h.count > 1 {
-				t.Fatalf("%d bytes are kept, want at most %d", h.bytes, bytes)
-			}
-		}
-		events, total := h.newest(limit, nil, 1<<30)
-		if total != h.count || len(events) != h.count {
-			t.Fatalf("newest returns %d of %d, want %d", len(events), total, h.count)
-		}
-		for i, event := range events {
-			if want := len(all) - len(events) + i; event != want {
-				t.Fatalf("event %d is %v, want %d", i, event, want)
-			}
-		}
-	})
-}
-
 func TestOneReplyOfHistoryStaysSmallEnoughForItsClient(t *testing.T) {
-	h := newHistory(100, 1<<30)
-	for i := range 10 {
-		h.add(entry{event: i, size: 100})
+	r := start(t, Options{})
+	p := r.connect(t, "")
+	text := strings.Repeat("x", 500_000)
+	for n := range 10 {
+		p.send(fmt.Sprintf(`42["claude_event",{"n":%d,"text":%q}]`, n, text))
 	}
-	events, total := h.newest(100, nil, 350)
-	if fmt.Sprint(events) != "[7 8 9]" || total != 10 {
-		t.Errorf("returned %v of %d, want the newest three of 10", events, total)
+	p.roundTrip()
+	p.send(`42["get_history"]`)
+	reply := p.next("event_history").object(t)
+	events := reply["events"].([]any)
+	if len(events) != 6 || reply["returned"] != 6.0 || reply["total_available"] != 10.0 {
+		t.Fatalf("returned %d (%v) of %v, want the newest six of 10", len(events), reply["returned"], reply["total_available"])
 	}
-	if events, _ := h.newest(100, nil, 50); fmt.Sprint(events) != "[9]" {
-		t.Errorf("returned %v, want at least the newest", events)
+	if n := events[0].(map[string]any)["n"]; n != 4.0 {
+		t.Errorf("it begins with event %v, want 4", n)
 	}
 }
 
-func TestAnEventWithBinaryDataIsKeptWhole(t *testing.T) {
+func TestHistoryComesInPagesForThoseWhoAsk(t *testing.T) {
 	r := start(t, Options{})
-	sender, other := r.connect(t, ""), r.connect(t, "")
-	sender.send(`451-["claude_event",{"type":"bin","n":12345678901234567890,"data":{"_placeholder":true,"num":0}}]`)
-	sender.write.Lock()
-	err := sender.conn.WriteMessage(2, []byte{1, 2, 3})
-	sender.write.Unlock()
+	p := r.connect(t, "")
+	text := strings.Repeat("x", 100_000)
+	for n := range 10 {
+		p.send(fmt.Sprintf(`42["claude_event",{"n":%d,"text":%q}]`, n, text))
+	}
+	p.roundTrip()
+	p.send(`42["get_history",{"paged":true}]`)
+	next := 0.0
+	for page := 1.0; ; page++ {
+		reply := p.next("event_history").object(t)
+		if reply["page"] != page || reply["total_available"] != 10.0 {
+			t.Fatalf("page %v of %v events, want page %v of 10", reply["page"], reply["total_available"], page)
+		}
+		for _, event := range reply["events"].([]any) {
+			if n := event.(map[string]any)["n"]; n != next {
+				t.Fatalf("event %v, want %v", n, next)
+			}
+			next++
+		}
+		if reply["more"] == false {
+			break
+		}
+	}
+	if next != 10 {
+		t.Errorf("%v events came", next)
+	}
+	p.send(`42["get_history",{"paged":true,"event_types":["none"]}]`)
+	if reply := p.next("event_history").object(t); reply["more"] != false || reply["returned"] != 0.0 {
+		t.Errorf("an empty history is %v", reply)
+	}
+}
+
+func TestHistoryIsThereAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	first := start(t, Options{LogDir: dir})
+	p := first.connect(t, "")
+	for n := range 5 {
+		p.send(fmt.Sprintf(`42["claude_event",{"type":"t","n":%d}]`, n))
+	}
+	p.roundTrip()
+	first.Stop(t.Context(), "the test restarts it", 0)
+	second := start(t, Options{LogDir: dir})
+	if got := second.Statistics().HistorySize; got != 5 {
+		t.Errorf("%d events are kept, want 5", got)
+	}
+	q := second.connect(t, "")
+	q.send(`42["get_history",{"event_types":["t"],"limit":2}]`)
+	reply := q.next("event_history").object(t)
+	if reply["total_available"] != 5.0 || reply["events"].([]any)[1].(map[string]any)["n"] != 4.0 {
+		t.Errorf("after the restart: %v", reply)
+	}
+}
+
+func TestBinaryDataOfSeveralEventsComesBackInOneHistory(t *testing.T) {
+	r := start(t, Options{})
+	p := r.connect(t, "")
+	for n := range 3 {
+		p.sendBinary(fmt.Sprintf(`452-["claude_event",{"n":%d,"a":{"_placeholder":true,"num":1},"b":[{"_placeholder":true,"num":0}],"text":"{\"_placeholder\":true,\"num\":0}"}]`, n),
+			[]byte{byte(n), 0}, []byte{byte(n), 1})
+	}
+	p.send(`42["claude_event",{"n":3,"x":{"_placeholder":true,"num":7}}]`)
+	p.roundTrip()
+	args, attachments := r.history(t)
+	if len(attachments) != 6 {
+		t.Fatalf("%d attachments, want six: %s", len(attachments), args)
+	}
+	var reply []json.RawMessage
+	if err := json.Unmarshal(args, &reply); err != nil {
+		t.Fatalf("%s: %v", args, err)
+	}
+	var history struct {
+		Events []struct {
+			N    byte
+			A    struct{ Num int }
+			B    []struct{ Num int }
+			Text string
+		}
+	}
+	if err := json.Unmarshal(reply[1], &history); err != nil || len(history.Events) != 3 {
+		t.Fatalf("%s: %v, want the three events with attachments: the fourth would cost its receiver the connection", args, err)
+	}
+	for i, e := range history.Events {
+		a, b := attachments[e.A.Num], attachments[e.B[0].Num]
+		if !bytes.Equal(a, []byte{byte(i), 1}) || !bytes.Equal(b, []byte{byte(i), 0}) || e.Text != `{"_placeholder":true,"num":0}` {
+			t.Errorf("event %d has %v, %v and %s", i, a, b, e.Text)
+		}
+	}
+}
+
+// history asks for the history past the peer's own reading, which leaves binary
+// messages out.
+func (r *running) history(t *testing.T) ([]byte, [][]byte) {
+	t.Helper()
+	q := r.dial(t, nil)
+	q.send("40")
+	for {
+		_, message, err := q.conn.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.HasPrefix(message, []byte(`42["server_status"`)) {
+			break
+		}
+	}
+	q.send(`42["get_history"]`)
+	_, message, err := q.conn.ReadMessage()
 	if err != nil {
 		t.Fatal(err)
 	}
-	sender.roundTrip()
-	kept, _ := r.relay.newest(1, nil)
-	for range 2 { // the second time as whole as the first
-		if data := kept[0].(map[string]any)["data"]; fmt.Sprint(data) != "[1 2 3]" {
-			t.Errorf("kept %v", data)
-		}
-		if n := kept[0].(map[string]any)["n"]; fmt.Sprint(n) != "12345678901234567890" {
-			t.Errorf("a number became %v", n)
-		}
-		other.send(`42["get_history"]`)
-		other.roundTrip() // binary replies pass this peer by
+	head, args, _ := bytes.Cut(message, []byte("-"))
+	count, err := strconv.Atoi(strings.TrimPrefix(string(head), "45"))
+	if err != nil {
+		t.Fatalf("not a binary event: %.200s", message)
 	}
-	if got := r.Statistics(); got.Errors != 0 || got.HistorySize != 1 {
-		t.Errorf("%d errors, %d events kept; want 0 and 1", got.Errors, got.HistorySize)
+	var attachments [][]byte
+	for range count {
+		_, attachment, err := q.conn.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		attachments = append(attachments, attachment)
+	}
+	return args, attachments
+}
+
+func (p *peer) sendBinary(text string, attachments ...[]byte) {
+	p.t.Helper()
+	p.write.Lock()
+	defer p.write.Unlock()
+	err := p.conn.WriteMessage(websocket.TextMessage, []byte(text))
+	for _, attachment := range attachments {
+		err = errors.Join(err, p.conn.WriteMessage(websocket.BinaryMessage, attachment))
+	}
+	if err != nil {
+		p.t.Fatal(err)
 	}
 }
 

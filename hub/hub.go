@@ -19,6 +19,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/hashicorp/go-hclog"
+	"github.com/upkeephub/upkeep/hub/internal/eventlog"
 	"github.com/zishang520/socket.io/servers/engine/v3"
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	"github.com/zishang520/socket.io/servers/socket/v3"
@@ -29,8 +30,10 @@ const (
 	// joinTimeout is how long a session may exist without joining the namespace.
 	joinTimeout   = 10 * time.Second
 	headerTimeout = 5 * time.Second
-	idleTimeout   = 75 * time.Second
-	headerBytes   = 32 << 10
+	// takeLogTimeout bounds the wait for another process that has the event log.
+	takeLogTimeout = 10 * time.Second
+	idleTimeout    = 75 * time.Second
+	headerBytes    = 32 << 10
 	// ownDescriptors is what the hub keeps of its file descriptors for itself, and
 	// spareConnections what it keeps of its TCP connections for HTTP requests.
 	ownDescriptors   = 64
@@ -65,10 +68,14 @@ type Hub struct {
 	clients  clients
 	relay    relay
 	adapter  *adapter // of the default namespace
+	adapters sync.Map // of all, by the name of the namespace
 	writers  *writers
 	refusals refusalLog
 	tasks    tasks
 	admitted atomic.Int64 // sessions that take a place, and handshakes under way
+
+	takeLog sync.Once
+	tookLog error // what taking the log came to, read after takeLog
 
 	stopping atomic.Bool
 	mu       sync.Mutex
@@ -107,7 +114,10 @@ func New(opts Options) (*Hub, error) {
 	}
 	h.probeSum = sha256.Sum256([]byte(opts.ProbeSecret))
 	h.clients = clients{hub: h, byID: make(map[socket.SocketId]*client)}
-	h.relay = relay{hub: h, history: newHistory(opts.EventHistory, historyBytes)}
+	h.relay.hub = h
+	if h.relay.log, err = eventlog.Open(opts.logOptions(h.maxConnections)); err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
 	h.refusals.hub = h
 	h.conns.open = make(map[*countedConn]struct{})
 	h.host = newHostClient(opts.HostSocket)
@@ -123,7 +133,13 @@ func New(opts Options) (*Hub, error) {
 	options.SetConnectTimeout(joinTimeout)
 	options.SetMaxHttpBufferSize(opts.MaxPayloadBytes)
 	options.SetTransports(types.NewSet[transports.TransportCtor](&pollingTransport{}, &webSocketTransport{}))
-	options.SetParser(newPacketParser())
+	options.SetParser(sessionParser{newPacketParser(), h})
+	if opts.recovers() {
+		recovery := socket.DefaultConnectionStateRecovery()
+		recovery.SetMaxDisconnectionDuration(opts.RecoveryWindow.Milliseconds())
+		recovery.SetSkipMiddlewares(false)
+		options.SetConnectionStateRecovery(recovery)
+	}
 	options.SetAdapter(adapterConstructor{h})
 	h.server = socket.NewServer(nil, options)
 	h.adapter = h.server.Sockets().Adapter().(*adapter)
@@ -135,6 +151,11 @@ func New(opts Options) (*Hub, error) {
 	// After the library's own listener: when this one runs, the library listens.
 	if err := h.server.Engine().On("connection", h.onSession); err != nil {
 		return nil, fmt.Errorf("listen for sessions: %w", err)
+	}
+	if opts.LogDir == "" { // nobody can have it
+		if err := h.TakeLog(context.Background()); err != nil {
+			return nil, err
+		}
 	}
 	return h, nil
 }
@@ -166,10 +187,29 @@ func (h *Hub) setHostRule(bound []netip.Addr) {
 	h.hosts.Store(&hostRule{configured: hostOf(h.opts.Host), hostname: name, bound: bound})
 }
 
+// TakeLog makes this hub the one that writes the event log of Options.LogDir. It
+// waits for the hub that is, until ctx ends, and reads what that one has written
+// since New. Serve does it, if nobody has before; who uses Handler alone calls it
+// first. Later calls return what the first one did.
+func (h *Hub) TakeLog(ctx context.Context) error {
+	h.takeLog.Do(func() { h.tookLog = h.relay.takeOver(ctx) })
+	return h.tookLog
+}
+
 // Serve accepts clients on the listeners until Stop, and returns nil then. It
 // blocks, is called once, and closes the listeners, but never shuts down a socket
-// that another process shares. An error means that accepting has failed.
+// that another process shares. An error means that accepting has failed, or that
+// another process keeps the event log for longer than 10 s.
 func (h *Hub) Serve(listeners ...net.Listener) error {
+	ctx, cancel := context.WithTimeout(context.Background(), takeLogTimeout)
+	err := h.TakeLog(ctx)
+	cancel()
+	if err != nil && !h.stopping.Load() {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+		return err
+	}
 	var bound []netip.Addr
 	for _, l := range listeners {
 		if addr, err := netip.ParseAddrPort(l.Addr().String()); err == nil {
@@ -246,6 +286,7 @@ func (h *Hub) Stop(ctx context.Context, reason string, drain time.Duration) Stat
 	for _, l := range links {
 		l.close("the hub stops", websocket.CloseGoingAway)
 	}
+	h.relay.close()
 	told, cancelTold := context.WithTimeout(ctx, closeTimeout+50*time.Millisecond)
 	defer cancelTold()
 	for _, l := range links {

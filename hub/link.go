@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zishang520/socket.io/servers/engine/v3"
+	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
 // link is what the hub knows about one Engine.IO session, from its handshake
@@ -21,6 +22,8 @@ type link struct {
 	// offsets is set when the client can use the offset of an event for the recovery
 	// of its session. It is read when the client joins a namespace.
 	offsets atomic.Bool
+	// lossy is set once the client was not sent an event that it was to get.
+	lossy atomic.Bool
 	// outlet is the transport that sends; nil before the session exists.
 	outlet atomic.Pointer[outlet]
 	// ended is closed when the session is over.
@@ -34,6 +37,24 @@ type link struct {
 	cause    string        // why the hub itself closes the session; empty: it does not
 	refused  bool          // a malformed packet was counted already
 	over     bool
+	departed []departure // sockets that have left
+}
+
+// departure is a socket that the library has finished with when the link is over.
+type departure struct {
+	adapter *adapter
+	id      socket.SocketId
+}
+
+// depart notes that a socket has left, and reports false when the link is over, so
+// that nothing more is to come of it.
+func (l *link) depart(a *adapter, id socket.SocketId) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over {
+		l.departed = append(l.departed, departure{a, id})
+	}
+	return !l.over
 }
 
 // outlet is a transport of ours, as senders see it.
@@ -127,9 +148,13 @@ func (l *link) end(reason string) {
 		return
 	}
 	l.over = true
-	client, cause := l.client, l.cause
+	client, cause, departed := l.client, l.cause, l.departed
+	l.departed = nil
 	l.mu.Unlock()
 	close(l.ended)
+	for _, d := range departed {
+		d.adapter.departed(d.id, l)
+	}
 	l.release()
 	// The library closes a client itself when a packet cannot be understood or
 	// comes at the wrong time, and when no namespace was joined in time.
@@ -177,7 +202,10 @@ func (l *link) drained() <-chan struct{} {
 }
 
 // dropped counts a message that the client was too slow for.
-func (l *link) dropped() { l.hub.counters.dropped.Add(1) }
+func (l *link) dropped() {
+	l.lossy.Store(true)
+	l.hub.counters.dropped.Add(1)
+}
 
 // release gives back the session's place in the count of connections.
 func (l *link) release() {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 	"github.com/hashicorp/go-hclog"
+	"github.com/upkeephub/upkeep/hub/internal/eventlog"
 )
 
 // Defaults of Options, as the reference documents them.
@@ -23,6 +24,10 @@ const (
 	DefaultMaxQueuedBytes = 8 << 20
 	DefaultMaxQueueAge    = 10 * time.Second
 	DefaultWriteTimeout   = 10 * time.Second
+	DefaultRecoveryWindow = 2 * time.Minute
+	DefaultLogEvents      = 100_000
+	DefaultLogBytes       = 64 << 20
+	DefaultLogAge         = 24 * time.Hour
 )
 
 // Options of a Hub. A field that is zero takes the default named beside it;
@@ -50,6 +55,22 @@ type Options struct {
 	ProbeSecret string
 	// EventHistory is how many events are kept for get_history, DefaultEventHistory.
 	EventHistory int
+	// LogDir is the directory of the event log, for this hub alone. A hub before it
+	// that still has the log is waited for when this one begins to serve. Empty: events
+	// and sessions are kept in memory, and end with the process.
+	LogDir string
+	// LogEvents, LogBytes and LogAge bound the event log; DefaultLogEvents,
+	// DefaultLogBytes, DefaultLogAge. LogEvents is never less than EventHistory.
+	LogEvents int
+	LogBytes  int64
+	LogAge    time.Duration
+	// LogSync says when events have to be on the disk: "interval" (the default) within
+	// 100 ms, "always" before they are delivered, "never" when the system likes.
+	LogSync string
+	// RecoveryWindow is for how long after its connection was lost a client gets its
+	// session back, with what it missed; DefaultRecoveryWindow. Negative: never, and
+	// no event carries an offset.
+	RecoveryWindow time.Duration
 	// MaxConnections is how many clients may be connected at once,
 	// DefaultMaxConnections; lowered where the process may not open enough files.
 	MaxConnections int64
@@ -98,6 +119,12 @@ func (o Options) withDefaults(now time.Time) (Options, error) {
 	}
 	defaultTo(&o.Port, DefaultPort)
 	defaultTo(&o.EventHistory, DefaultEventHistory)
+	defaultTo(&o.LogEvents, DefaultLogEvents)
+	o.LogEvents = max(o.LogEvents, o.EventHistory)
+	defaultTo(&o.LogBytes, DefaultLogBytes)
+	defaultTo(&o.LogAge, DefaultLogAge)
+	defaultTo(&o.LogSync, string(eventlog.SyncInterval))
+	defaultTo(&o.RecoveryWindow, DefaultRecoveryWindow)
 	defaultTo(&o.MaxConnections, DefaultMaxConnections)
 	defaultTo(&o.PingInterval, DefaultPingInterval)
 	defaultTo(&o.PingTimeout, DefaultPingTimeout)
@@ -140,6 +167,20 @@ func (o Options) withDefaults(now time.Time) (Options, error) {
 		o.Logger = hclog.NewNullLogger()
 	}
 	return o, errors.Join(wrong...)
+}
+
+// recovers reports whether sessions are recovered.
+func (o Options) recovers() bool { return o.RecoveryWindow > 0 }
+
+// logOptions are those of the event log. What is wrong with them is reported when it
+// is opened.
+func (o Options) logOptions(maxConnections int64) eventlog.Options {
+	const perConnection = 4 // namespaces of one client, and clients that are away
+	return eventlog.Options{
+		Dir: o.LogDir, MaxEvents: o.LogEvents, MaxBytes: o.LogBytes, MaxAge: o.LogAge,
+		Sync: eventlog.SyncPolicy(o.LogSync), SessionAge: max(o.RecoveryWindow, time.Second),
+		MaxSessions: int(perConnection*maxConnections) + 1000, Log: o.Logger.Named("log"),
+	}
 }
 
 func defaultTo[T comparable](field *T, value T) {

@@ -47,7 +47,7 @@ type counters struct {
 	errors       atomic.Uint64
 	lastActivity atomic.Int64 // nanoseconds since 1970; 0: never
 	descriptors  atomic.Int64
-	history      atomic.Int64
+	recovered    atomic.Uint64
 	dropped      atomic.Uint64 // messages that were left out for slow clients
 }
 
@@ -75,7 +75,7 @@ func (h *Hub) Statistics() Statistics {
 		EventsFailed:      h.counters.failed.Load(),
 		Errors:            h.counters.errors.Load(),
 		ClientDescriptors: h.counters.descriptors.Load(),
-		HistorySize:       h.counters.history.Load(),
+		HistorySize:       int64(h.relay.log.Listed(h.opts.EventHistory)),
 		TakenAt:           time.Now(),
 		MaxConnections:    h.maxConnections,
 		ClientVersions:    h.clients.versions(maxVersions),

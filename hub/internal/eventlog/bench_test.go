@@ -86,8 +86,9 @@ func BenchmarkNewest100Of10000(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if got, total, err := l.Newest([]string{"hook"}, 100, 10_000, 1<<20); len(got) != 100 || total != 10_000 || err != nil {
-			b.Fatal(len(got), total, err)
+		selection := l.Select([]string{"hook"}, 100, 10_000)
+		if got, err := selection.Next(1 << 20); len(got) != 100 || selection.Total != 10_000 || err != nil {
+			b.Fatal(len(got), selection.Total, err)
 		}
 	}
 }

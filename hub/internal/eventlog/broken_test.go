@@ -90,7 +90,7 @@ func TestBehindACorruptRecordNothingIsTrusted(t *testing.T) {
 					t.Errorf("offset %d: %v, want ErrUnknownOffset: something that followed it is lost", i, err)
 				}
 			}
-			if records, _, err := l.Newest(nil, 100, 100, 1<<20); err != nil || len(records) < 6 {
+			if records, err := l.Select(nil, 100, 100).Next(1 << 20); err != nil || len(records) < 6 {
 				t.Errorf("the history has %d events (%v), want what came before the damage and after", len(records), err)
 			}
 			if got := since(t, l, Offset{last.Generation, last.Sequence - 1}); len(got) != 1 {

@@ -193,20 +193,44 @@ func TestTheHistoryIsTheNewestOfTheWantedKinds(t *testing.T) {
 		{[]string{"none"}, 5, 100, 1 << 20, []int{}, 0},
 	}
 	for _, test := range tests {
-		records, total, err := l.Newest(test.kinds, test.limit, test.within, test.bytes)
-		if err != nil {
-			t.Fatal(err)
-		}
+		selection := l.Select(test.kinds, test.limit, test.within)
+		selection.Newest(test.bytes)
 		got := []int{}
-		for _, r := range records {
-			got = append(got, int(r.Sequence))
+		for page := 0; page == 0 || selection.More(); page++ {
+			records, err := selection.Next(150) // two at a time
+			if err != nil || len(records) > 2 {
+				t.Fatalf("%+v: a page of %d (%v)", test, len(records), err)
+			}
+			for _, r := range records {
+				got = append(got, int(r.Sequence))
+			}
 		}
-		if !slices.Equal(got, test.want) || total != test.total {
-			t.Errorf("%+v: got %v of %d", test, got, total)
+		if !slices.Equal(got, test.want) || selection.Total != test.total {
+			t.Errorf("%+v: got %v of %d", test, got, selection.Total)
 		}
-		if n := l.Count(test.kinds, test.within); n != test.total {
-			t.Errorf("%+v: counted %d", test, n)
-		}
+	}
+	if n := l.Listed(100); n != 27 {
+		t.Errorf("%d events are listed, want 27", n)
+	}
+	if n := l.Listed(5); n != 5 {
+		t.Errorf("%d of the newest five are listed", n)
+	}
+}
+
+func TestWhatIsDroppedWhileItIsReadIsLeftOut(t *testing.T) {
+	opts := options(t.TempDir())
+	opts.MaxEvents = 80
+	l := open(t, opts)
+	for n := 1; n <= 80; n++ {
+		appendAll(t, l, numbered(n))
+	}
+	selection := l.Select(nil, 80, 80)
+	for n := 81; n <= 120; n++ {
+		appendAll(t, l, numbered(n))
+	}
+	records, err := selection.Next(1 << 20)
+	if err != nil || len(records) < 30 || records[len(records)-1].Sequence != 80 {
+		t.Errorf("%d events (%v), want those of 1 to 80 that are left", len(records), err)
 	}
 }
 

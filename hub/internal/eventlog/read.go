@@ -1,8 +1,11 @@
 package eventlog
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
+	"os"
+	"slices"
 )
 
 // chunkBytes is about how much is read at once.
@@ -108,88 +111,97 @@ func (v *view) each(i, j int, yield func(r *Record) bool) (bool, error) {
 	return true, nil
 }
 
-// Count counts the listed events among the newest limit ones of them that are of the
-// given kinds (none: all).
-func (l *Log) Count(kinds []string, limit int) int {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	total := 0
-	l.newest(kinds, limit, func(*segment, int) bool { total++; return true })
-	return total
+// Listed is how many of the newest limit listed events are kept. It waits for
+// nothing.
+func (l *Log) Listed(limit int) int { return min(int(l.listed.Load()), limit) }
+
+// Selection is a part of the history, as it was at one moment. Its events are read
+// when they are asked for; those that the log has dropped meanwhile are left out.
+type Selection struct {
+	// Total is how many events of the wanted kinds there are, selected or not.
+	Total int
+
+	places []place // oldest first
 }
 
-// newest calls yield for each of the newest limit listed events that is of the given
-// kinds, newest first, until yield returns false.
-func (l *Log) newest(kinds []string, limit int, yield func(s *segment, i int) bool) {
+// place is where the record of one event is.
+type place struct {
+	view     view
+	at, size int64
+}
+
+// Select selects from the newest within listed events the newest limit of the given
+// kinds (none: all).
+func (l *Log) Select(kinds []string, limit, within int) *Selection {
 	hashes := make(map[uint64]bool, len(kinds))
 	for _, k := range kinds {
 		hashes[maphash.String(l.seed, k)] = true
 	}
-	for n := len(l.segments) - 1; n >= 0; n-- {
-		s := l.segments[n]
-		for i := len(s.index) - 1; i >= 0; i-- {
-			e := &s.index[i]
+	s := &Selection{}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for n := len(l.segments) - 1; n >= 0 && within > 0; n-- {
+		all := l.segments[n].from(l.segments[n].base)
+		for i := len(all.index) - 1; i >= 0 && within > 0; i-- {
+			e := &all.index[i]
 			if !e.listed {
 				continue
 			}
-			if limit--; limit < 0 {
-				return
-			}
+			within--
 			if len(kinds) > 0 && !hashes[e.kind] {
 				continue
 			}
-			if !yield(s, i) {
-				return
+			if s.Total++; len(s.places) < limit {
+				at, size := all.span(i, i+1)
+				s.places = append(s.places, place{view: view{file: all.file, mem: all.mem}, at: at, size: size})
 			}
+		}
+	}
+	slices.Reverse(s.places)
+	return s
+}
+
+// Newest leaves no more of the selection than its newest events that fit into
+// maxBytes, though always one.
+func (s *Selection) Newest(maxBytes int64) {
+	for i := len(s.places) - 1; i >= 0; i-- {
+		if maxBytes -= s.places[i].size; maxBytes < 0 && i < len(s.places)-1 {
+			s.places = s.places[i+1:]
+			return
 		}
 	}
 }
 
-// Newest returns events of the history, oldest first: the newest of the given kinds
-// (none: all) among the newest within listed events, at most limit and no more than
-// fit into maxBytes, though always one. total is how many there are of these kinds
-// among the newest within.
-func (l *Log) Newest(kinds []string, limit, within int, maxBytes int64) (events []*Record, total int, err error) {
-	type place struct {
-		view     view
-		at, size int64
-	}
-	var places []place
-	var bytes int64
-	full := limit <= 0
-	l.mu.RLock()
-	l.newest(kinds, within, func(s *segment, i int) bool {
-		total++
-		if full {
-			return true
+// Next reads the oldest events that were not read yet, as many as fit into maxBytes,
+// though always one. There are no more when it returns none.
+func (s *Selection) Next(maxBytes int64) ([]*Record, error) {
+	var records []*Record
+	for len(s.places) > 0 {
+		p := &s.places[0]
+		if maxBytes -= p.size; maxBytes < 0 && len(records) > 0 {
+			break
 		}
-		v := s.from(s.base)
-		at, size := v.span(i, i+1)
-		if bytes += size; bytes > maxBytes && len(places) > 0 {
-			full = true
-			return true
-		}
-		places = append(places, place{v, at, size})
-		full = len(places) == limit
-		return true
-	})
-	l.mu.RUnlock()
-	events = make([]*Record, 0, len(places))
-	for i := len(places) - 1; i >= 0; i-- {
-		p := &places[i]
+		s.places = s.places[1:]
 		content := make([]byte, p.size)
-		if err := p.view.readAt(content, p.at); err != nil {
-			return nil, 0, fmt.Errorf("read the event log: %w", err)
+		err := p.view.readAt(content, p.at)
+		if errors.Is(err, os.ErrClosed) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the event log: %w", err)
 		}
 		body, _, err := nextFrame(content)
 		if err != nil {
-			return nil, 0, fmt.Errorf("read the event log: %w", err)
+			return nil, fmt.Errorf("read the event log: %w", err)
 		}
 		r, err := decodeRecord(body)
 		if err != nil {
-			return nil, 0, fmt.Errorf("read the event log: %w", err)
+			return nil, fmt.Errorf("read the event log: %w", err)
 		}
-		events = append(events, &r)
+		records = append(records, &r)
 	}
-	return events, total, nil
+	return records, nil
 }
+
+// More reports whether events are left to be read.
+func (s *Selection) More() bool { return len(s.places) > 0 }

@@ -53,13 +53,14 @@ type segment struct {
 	boot       [16]byte
 	flags      byte
 
-	path  string
-	file  *os.File // nil: in memory
-	mem   []byte
-	size  int64
-	index []entry
-	last  time.Time // of the newest event
-	dirty bool      // has what is not synced
+	path   string
+	file   *os.File // nil: in memory
+	mem    []byte
+	size   int64
+	index  []entry
+	listed int       // entries that are
+	last   time.Time // of the newest event
+	dirty  bool      // has what is not synced
 }
 
 func segmentName(base, generation uint64) string {
@@ -203,6 +204,9 @@ func (s *segment) mark(flags byte) {
 func (s *segment) note(at int64, sum summary, seed maphash.Seed) {
 	s.index = append(s.index, entry{kind: maphash.Bytes(seed, sum.kind), at: uint32(at), listed: sum.listed})
 	s.last = time.UnixMilli(sum.millis)
+	if sum.listed {
+		s.listed++
+	}
 }
 
 // scan indexes the records from size on. tail tells what stopped it.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,7 +46,7 @@ type sessions struct {
 	size    int64
 	live    int64 // bytes that the sessions took in the last rewriting
 	dirty   bool
-	failure error
+	failing atomic.Pointer[string] // why there is no file; nil: there is one
 	buffer  []byte
 }
 
@@ -182,10 +183,10 @@ func (t *sessions) fail(err error) {
 		t.file = nil
 	}
 	_ = os.Truncate(t.path(), 0)
-	if t.failure == nil {
+	text := err.Error()
+	if t.failing.Swap(&text) == nil {
 		t.log.opts.Log.Error("sessions cannot be written, they are kept in memory only", "path", t.path(), "error", err)
 	}
-	t.failure = err
 }
 
 func (t *sessions) path() string { return filepath.Join(t.log.opts.Dir, sessionsFile) }
@@ -220,15 +221,14 @@ func (t *sessions) rewrite() error {
 func (t *sessions) retry(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.failure == nil {
+	if t.failing.Load() == nil {
 		return
 	}
 	t.expireLocked(now)
-	if err := t.rewrite(); err != nil {
-		t.failure = err
+	if t.rewrite() != nil {
 		return
 	}
-	t.failure = nil
+	t.failing.Store(nil)
 	t.log.opts.Log.Info("sessions can be written again", "path", t.path())
 }
 
@@ -326,15 +326,6 @@ func (t *sessions) close() {
 		_ = t.file.Close()
 		t.file = nil
 	}
-}
-
-func (t *sessions) failing() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.failure == nil {
-		return ""
-	}
-	return t.failure.Error()
 }
 
 func (t *sessions) count() int {

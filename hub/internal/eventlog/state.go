@@ -1,7 +1,5 @@
 package eventlog
 
-import "time"
-
 // State is how a log stands.
 type State struct {
 	// Events, Bytes and Segments are what is kept, Listed events included.
@@ -10,14 +8,23 @@ type State struct {
 	Segments int
 	// Last is the offset of the newest event.
 	Last Offset
-	// Failure says why events are kept in memory only, since FailedAt; empty: they
-	// are written to the disk.
-	Failure  string
-	FailedAt time.Time
+	// Failure is what Failing says.
+	Failure string
 	// Cut is how many bytes were cut off, because they were broken, since Open.
 	Cut int64
 	// Sessions is how many sessions are kept.
 	Sessions int
+}
+
+// Failing says why events or sessions are kept in memory only; empty: they are not.
+// It waits for nothing.
+func (l *Log) Failing() string {
+	for _, text := range []*string{l.failing.Load(), l.sessions.failing.Load()} {
+		if text != nil {
+			return *text
+		}
+	}
+	return ""
 }
 
 // State tells how the log stands.
@@ -27,13 +34,8 @@ func (l *Log) State() State {
 		Events: l.events, Bytes: l.bytes, Segments: len(l.segments), Cut: l.cut,
 		Last: Offset{l.generation, l.next() - 1},
 	}
-	if l.failure != nil {
-		s.Failure, s.FailedAt = l.failure.Error(), l.failedAt
-	}
 	l.mu.RUnlock()
-	if why := l.sessions.failing(); why != "" && s.Failure == "" {
-		s.Failure = why
-	}
+	s.Failure = l.Failing()
 	s.Sessions = l.sessions.count()
 	return s
 }
