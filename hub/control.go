@@ -178,6 +178,12 @@ func optionsOf(s *hubv1.Settings) Options {
 		PingTimeout:     s.GetPingTimeout().AsDuration(),
 		MaxPayloadBytes: s.GetMaxPayloadBytes(),
 		EnableCORS:      s.GetEnableCors(),
+		LogDir:          s.GetLogDir(),
+		LogEvents:       int(s.GetLogEvents()),
+		LogBytes:        s.GetLogBytes(),
+		LogAge:          s.GetLogAge().AsDuration(),
+		LogSync:         s.GetLogSync(),
+		RecoveryWindow:  s.GetRecoveryWindow().AsDuration(),
 	}
 }
 
@@ -195,6 +201,8 @@ func statisticsOf(s *hubv1.Statistics) Statistics {
 		TakenAt:           timeOf(s.GetTakenAt()),
 		MaxConnections:    s.GetMaxConnections(),
 		ClientVersions:    s.GetClientVersions(),
+		SessionsRecovered: s.GetSessionsRecovered(),
+		LogFailure:        s.GetLogFailure(),
 	}
 }
 
@@ -212,6 +220,8 @@ func (s Statistics) proto() *hubv1.Statistics {
 		TakenAt:           timestampOf(s.TakenAt),
 		MaxConnections:    s.MaxConnections,
 		ClientVersions:    s.ClientVersions,
+		SessionsRecovered: s.SessionsRecovered,
+		LogFailure:        s.LogFailure,
 	}
 }
 

@@ -35,6 +35,12 @@ type Statistics struct {
 	MaxConnections int64
 	// ClientVersions names the version of at most 1000 clients, by session id.
 	ClientVersions map[string]string
+	// SessionsRecovered counts clients that came back and got their session and what
+	// they had missed.
+	SessionsRecovered uint64
+	// LogFailure says why events are kept in memory only, because they cannot be
+	// written to the log; empty: they can.
+	LogFailure string
 }
 
 // counters are what Statistics is read from, without any lock that an event holds:
@@ -60,6 +66,7 @@ func (h *Hub) SetBase(base Statistics) {
 	h.counters.processed.Add(base.EventsProcessed)
 	h.counters.failed.Add(base.EventsFailed)
 	h.counters.errors.Add(base.Errors)
+	h.counters.recovered.Add(base.SessionsRecovered)
 	if !base.LastActivity.IsZero() {
 		h.counters.lastActivity.CompareAndSwap(0, base.LastActivity.UnixNano())
 	}
@@ -78,6 +85,8 @@ func (h *Hub) Statistics() Statistics {
 		HistorySize:       int64(h.relay.log.Listed(h.opts.EventHistory)),
 		TakenAt:           time.Now(),
 		MaxConnections:    h.maxConnections,
+		SessionsRecovered: h.counters.recovered.Load(),
+		LogFailure:        h.relay.log.Failing(),
 		ClientVersions:    h.clients.versions(maxVersions),
 	}
 	if at := h.counters.lastActivity.Load(); at != 0 {

@@ -253,6 +253,17 @@ func (a *App) wirePlugins() (err error) {
 	return err
 }
 
+// logDirectory is where the event log is, in the state directory.
+const logDirectory = "log"
+
+// recoveryWindow is the hub's setting: there 0 is the default, and "never" negative.
+func recoveryWindow(e config.Events) time.Duration {
+	if e.RecoveryWindow == 0 {
+		return -1
+	}
+	return e.RecoveryWindow.Duration()
+}
+
 func (a *App) wireHub() (err error) {
 	opts := hubproc.DefaultOptions()
 	opts.Listeners = a.listeners
@@ -266,6 +277,9 @@ func (a *App) wireHub() (err error) {
 		EventHistory: int32(a.cfg.Events.History), MaxConnections: int64(a.cfg.Limits.MaxConnections),
 		PingInterval: durationpb.New(25 * time.Second), PingTimeout: durationpb.New(60 * time.Second), MaxPayloadBytes: 1_000_000,
 		EnableCors: a.cfg.Server.EnableCORS,
+		LogDir:     filepath.Join(a.instance.Dir(), logDirectory), LogEvents: int32(a.cfg.Events.LogEvents),
+		LogBytes: int64(a.cfg.Events.LogMB) << 20, LogAge: durationpb.New(a.cfg.Events.LogAge.Duration()), LogSync: a.cfg.Events.LogSync,
+		RecoveryWindow: durationpb.New(recoveryWindow(a.cfg.Events)),
 	}
 	a.keeper, err = hubproc.New(opts)
 	return err

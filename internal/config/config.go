@@ -85,6 +85,15 @@ type Actions struct {
 // Events says what is kept of events.
 type Events struct {
 	History int `json:"history" want:"1..1000000"`
+	// LogEvents, LogMB and LogAge bound the event log.
+	LogEvents int     `json:"log_events" want:"8..10000000"`
+	LogMB     int     `json:"log_mb" want:"1..7000"`
+	LogAge    Seconds `json:"log_age" want:"60..31536000"`
+	// LogSync is "interval", "always" or "never".
+	LogSync string `json:"log_sync" want:"interval|always|never"`
+	// RecoveryWindow is for how long a client that was lost gets its session back;
+	// 0: it never does.
+	RecoveryWindow Seconds `json:"recovery_window" want:"0..86400"`
 }
 
 // Limits of the hub.
@@ -233,7 +242,7 @@ func Default() Config {
 			Actions:        Actions{LogWarning: true, ClearConnections: true, RestartService: true, EmergencyStop: true},
 			EmergencyStop:  "exit",
 		},
-		Events:      Events{History: 10_000},
+		Events:      Events{History: 10_000, LogEvents: 100_000, LogMB: 64, LogAge: seconds(86_400), LogSync: "interval", RecoveryWindow: seconds(120)},
 		Limits:      Limits{MaxConnections: 10_000},
 		Supervision: Supervision{PluginMemoryLimitMB: 256, PluginCallTimeouts: 2},
 		Logging:     Logging{Level: "info", Format: "text", MaxSizeMB: 10, BackupCount: 5},

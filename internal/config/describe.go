@@ -51,8 +51,13 @@ var descriptions = map[string]string{
 	"recovery.actions.emergency_stop":            "Take the hub down.",
 	"recovery.emergency_stop":                    "exit: host ends with exit code 8. hold: the hub is down and host stays, with /health answering 503 on the admin listener.",
 
-	"events":         "What is kept of events.",
-	"events.history": "Events that get_history can give.",
+	"events":                 "What is kept of events.",
+	"events.history":         "Events that get_history can give.",
+	"events.log_events":      "Events that the event log keeps, at least as many as events.history. Clients that were away get what they missed from it.",
+	"events.log_mb":          "MB that the event log may take on the disk.",
+	"events.log_age":         "Seconds that the event log keeps an event.",
+	"events.log_sync":        "When an event has to be on the disk: interval, within 100 ms; always, before it is delivered; never, whenever the system likes. The end of a process costs no event with any of them; a failure of power may.",
+	"events.recovery_window": "Seconds after the loss of its connection for which a client gets its session back, with what it missed. 0: never.",
 
 	"limits":                 "Limits of the hub.",
 	"limits.max_connections": "More clients than this get 503.",

@@ -96,7 +96,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			CircuitBreaker: CircuitBreaker{FailureThreshold: 2, Timeout: seconds(30), SuccessThreshold: 1},
 			EmergencyStop:  "hold",
 		},
-		Events: Events{History: 100}, Limits: Limits{MaxConnections: 50},
+		Events: Events{History: 100, LogEvents: 200, LogMB: 2, LogAge: seconds(3600), LogSync: "always", RecoveryWindow: seconds(30)}, Limits: Limits{MaxConnections: 50},
 		Supervision: Supervision{PluginMemoryLimitMB: 512, PluginCallTimeouts: 3, FollowPlugins: true},
 		Logging: Logging{
 			Level: "warn", Format: "json", File: "/var/log/upkeep.log", MaxSizeMB: 50, BackupCount: 3,

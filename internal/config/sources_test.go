@@ -153,9 +153,11 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		switch key {
 		case "admin.token":
 			value = "0123456789abcdef"
-		case "admin.address", "health_monitoring.aggregation", "recovery.emergency_stop", "logging.level", "logging.format":
+		case "events.log_events", "events.log_age":
+			value = "1000"
+		case "admin.address", "health_monitoring.aggregation", "recovery.emergency_stop", "logging.level", "logging.format", "events.log_sync":
 			value = map[string]string{"admin.address": "off", "health_monitoring.aggregation": "ratio", "recovery.emergency_stop": "hold",
-				"logging.level": "error", "logging.format": "json"}[key]
+				"logging.level": "error", "logging.format": "json", "events.log_sync": "never"}[key]
 		}
 		_, origins, err := Load(Sources{Environ: []string{variableOf(key) + "=" + value}})
 		if err != nil || origins.Of(key).Name != variableOf(key) {

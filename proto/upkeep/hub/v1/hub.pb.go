@@ -52,9 +52,19 @@ type Settings struct {
 	MaxPayloadBytes int64                `protobuf:"varint,14,opt,name=max_payload_bytes,json=maxPayloadBytes,proto3" json:"max_payload_bytes,omitempty"`
 	// False: no CORS header at all. True: same-origin requests only, answered
 	// with the request's own origin.
-	EnableCors    bool `protobuf:"varint,15,opt,name=enable_cors,json=enableCors,proto3" json:"enable_cors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	EnableCors bool `protobuf:"varint,15,opt,name=enable_cors,json=enableCors,proto3" json:"enable_cors,omitempty"`
+	// Directory of the event log; empty: it is kept in memory.
+	LogDir string `protobuf:"bytes,16,opt,name=log_dir,json=logDir,proto3" json:"log_dir,omitempty"`
+	// Bounds of the event log.
+	LogEvents int32                `protobuf:"varint,17,opt,name=log_events,json=logEvents,proto3" json:"log_events,omitempty"`
+	LogBytes  int64                `protobuf:"varint,18,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	LogAge    *durationpb.Duration `protobuf:"bytes,19,opt,name=log_age,json=logAge,proto3" json:"log_age,omitempty"`
+	// "interval", "always" or "never".
+	LogSync string `protobuf:"bytes,20,opt,name=log_sync,json=logSync,proto3" json:"log_sync,omitempty"`
+	// For how long a client that was lost gets its session back; negative: never.
+	RecoveryWindow *durationpb.Duration `protobuf:"bytes,21,opt,name=recovery_window,json=recoveryWindow,proto3" json:"recovery_window,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Settings) Reset() {
@@ -192,6 +202,48 @@ func (x *Settings) GetEnableCors() bool {
 	return false
 }
 
+func (x *Settings) GetLogDir() string {
+	if x != nil {
+		return x.LogDir
+	}
+	return ""
+}
+
+func (x *Settings) GetLogEvents() int32 {
+	if x != nil {
+		return x.LogEvents
+	}
+	return 0
+}
+
+func (x *Settings) GetLogBytes() int64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
+func (x *Settings) GetLogAge() *durationpb.Duration {
+	if x != nil {
+		return x.LogAge
+	}
+	return nil
+}
+
+func (x *Settings) GetLogSync() string {
+	if x != nil {
+		return x.LogSync
+	}
+	return ""
+}
+
+func (x *Settings) GetRecoveryWindow() *durationpb.Duration {
+	if x != nil {
+		return x.RecoveryWindow
+	}
+	return nil
+}
+
 // Statistics of a hub. Totals include the base handed over at Accept.
 type Statistics struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -208,8 +260,13 @@ type Statistics struct {
 	MaxConnections    int64                  `protobuf:"varint,11,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
 	// Version of the client by session id; at most 1000 entries.
 	ClientVersions map[string]string `protobuf:"bytes,12,rep,name=client_versions,json=clientVersions,proto3" json:"client_versions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Clients that came back and got their session and what they had missed.
+	SessionsRecovered uint64 `protobuf:"varint,13,opt,name=sessions_recovered,json=sessionsRecovered,proto3" json:"sessions_recovered,omitempty"`
+	// Why events are kept in memory only, because they cannot be written to the
+	// log; empty: they can.
+	LogFailure    string `protobuf:"bytes,14,opt,name=log_failure,json=logFailure,proto3" json:"log_failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Statistics) Reset() {
@@ -324,6 +381,20 @@ func (x *Statistics) GetClientVersions() map[string]string {
 		return x.ClientVersions
 	}
 	return nil
+}
+
+func (x *Statistics) GetSessionsRecovered() uint64 {
+	if x != nil {
+		return x.SessionsRecovered
+	}
+	return 0
+}
+
+func (x *Statistics) GetLogFailure() string {
+	if x != nil {
+		return x.LogFailure
+	}
+	return ""
 }
 
 type LoadRequest struct {
@@ -792,7 +863,7 @@ var File_upkeep_hub_v1_hub_proto protoreflect.FileDescriptor
 
 const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"\n" +
-	"\x17upkeep/hub/v1/hub.proto\x12\rupkeep.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x04\n" +
+	"\x17upkeep/hub/v1/hub.proto\x12\rupkeep.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x06\n" +
 	"\bSettings\x12\x1b\n" +
 	"\tserver_id\x18\x01 \x01(\tR\bserverId\x12%\n" +
 	"\x0eserver_version\x18\x02 \x01(\tR\rserverVersion\x12\x1e\n" +
@@ -813,7 +884,14 @@ const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"\fping_timeout\x18\r \x01(\v2\x19.google.protobuf.DurationR\vpingTimeout\x12*\n" +
 	"\x11max_payload_bytes\x18\x0e \x01(\x03R\x0fmaxPayloadBytes\x12\x1f\n" +
 	"\venable_cors\x18\x0f \x01(\bR\n" +
-	"enableCors\"\xf6\x04\n" +
+	"enableCors\x12\x17\n" +
+	"\alog_dir\x18\x10 \x01(\tR\x06logDir\x12\x1d\n" +
+	"\n" +
+	"log_events\x18\x11 \x01(\x05R\tlogEvents\x12\x1b\n" +
+	"\tlog_bytes\x18\x12 \x01(\x03R\blogBytes\x122\n" +
+	"\alog_age\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x06logAge\x12\x19\n" +
+	"\blog_sync\x18\x14 \x01(\tR\alogSync\x12B\n" +
+	"\x0frecovery_window\x18\x15 \x01(\v2\x19.google.protobuf.DurationR\x0erecoveryWindow\"\xc6\x05\n" +
 	"\n" +
 	"Statistics\x12\x1e\n" +
 	"\n" +
@@ -830,7 +908,10 @@ const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"\btaken_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\atakenAt\x12'\n" +
 	"\x0fmax_connections\x18\v \x01(\x03R\x0emaxConnections\x12V\n" +
-	"\x0fclient_versions\x18\f \x03(\v2-.upkeep.hub.v1.Statistics.ClientVersionsEntryR\x0eclientVersions\x1aA\n" +
+	"\x0fclient_versions\x18\f \x03(\v2-.upkeep.hub.v1.Statistics.ClientVersionsEntryR\x0eclientVersions\x12-\n" +
+	"\x12sessions_recovered\x18\r \x01(\x04R\x11sessionsRecovered\x12\x1f\n" +
+	"\vlog_failure\x18\x0e \x01(\tR\n" +
+	"logFailure\x1aA\n" +
 	"\x13ClientVersionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
@@ -902,30 +983,32 @@ var file_upkeep_hub_v1_hub_proto_depIdxs = []int32{
 	13, // 0: upkeep.hub.v1.Settings.host_started_at:type_name -> google.protobuf.Timestamp
 	14, // 1: upkeep.hub.v1.Settings.ping_interval:type_name -> google.protobuf.Duration
 	14, // 2: upkeep.hub.v1.Settings.ping_timeout:type_name -> google.protobuf.Duration
-	13, // 3: upkeep.hub.v1.Statistics.last_activity:type_name -> google.protobuf.Timestamp
-	13, // 4: upkeep.hub.v1.Statistics.taken_at:type_name -> google.protobuf.Timestamp
-	12, // 5: upkeep.hub.v1.Statistics.client_versions:type_name -> upkeep.hub.v1.Statistics.ClientVersionsEntry
-	0,  // 6: upkeep.hub.v1.LoadRequest.settings:type_name -> upkeep.hub.v1.Settings
-	1,  // 7: upkeep.hub.v1.AcceptRequest.base:type_name -> upkeep.hub.v1.Statistics
-	1,  // 8: upkeep.hub.v1.HeartbeatResponse.statistics:type_name -> upkeep.hub.v1.Statistics
-	14, // 9: upkeep.hub.v1.ClearConnectionsRequest.spread:type_name -> google.protobuf.Duration
-	14, // 10: upkeep.hub.v1.StopRequest.drain:type_name -> google.protobuf.Duration
-	1,  // 11: upkeep.hub.v1.StopResponse.statistics:type_name -> upkeep.hub.v1.Statistics
-	2,  // 12: upkeep.hub.v1.HubService.Load:input_type -> upkeep.hub.v1.LoadRequest
-	4,  // 13: upkeep.hub.v1.HubService.Accept:input_type -> upkeep.hub.v1.AcceptRequest
-	6,  // 14: upkeep.hub.v1.HubService.Heartbeat:input_type -> upkeep.hub.v1.HeartbeatRequest
-	8,  // 15: upkeep.hub.v1.HubService.ClearConnections:input_type -> upkeep.hub.v1.ClearConnectionsRequest
-	10, // 16: upkeep.hub.v1.HubService.Stop:input_type -> upkeep.hub.v1.StopRequest
-	3,  // 17: upkeep.hub.v1.HubService.Load:output_type -> upkeep.hub.v1.LoadResponse
-	5,  // 18: upkeep.hub.v1.HubService.Accept:output_type -> upkeep.hub.v1.AcceptResponse
-	7,  // 19: upkeep.hub.v1.HubService.Heartbeat:output_type -> upkeep.hub.v1.HeartbeatResponse
-	9,  // 20: upkeep.hub.v1.HubService.ClearConnections:output_type -> upkeep.hub.v1.ClearConnectionsResponse
-	11, // 21: upkeep.hub.v1.HubService.Stop:output_type -> upkeep.hub.v1.StopResponse
-	17, // [17:22] is the sub-list for method output_type
-	12, // [12:17] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	14, // 3: upkeep.hub.v1.Settings.log_age:type_name -> google.protobuf.Duration
+	14, // 4: upkeep.hub.v1.Settings.recovery_window:type_name -> google.protobuf.Duration
+	13, // 5: upkeep.hub.v1.Statistics.last_activity:type_name -> google.protobuf.Timestamp
+	13, // 6: upkeep.hub.v1.Statistics.taken_at:type_name -> google.protobuf.Timestamp
+	12, // 7: upkeep.hub.v1.Statistics.client_versions:type_name -> upkeep.hub.v1.Statistics.ClientVersionsEntry
+	0,  // 8: upkeep.hub.v1.LoadRequest.settings:type_name -> upkeep.hub.v1.Settings
+	1,  // 9: upkeep.hub.v1.AcceptRequest.base:type_name -> upkeep.hub.v1.Statistics
+	1,  // 10: upkeep.hub.v1.HeartbeatResponse.statistics:type_name -> upkeep.hub.v1.Statistics
+	14, // 11: upkeep.hub.v1.ClearConnectionsRequest.spread:type_name -> google.protobuf.Duration
+	14, // 12: upkeep.hub.v1.StopRequest.drain:type_name -> google.protobuf.Duration
+	1,  // 13: upkeep.hub.v1.StopResponse.statistics:type_name -> upkeep.hub.v1.Statistics
+	2,  // 14: upkeep.hub.v1.HubService.Load:input_type -> upkeep.hub.v1.LoadRequest
+	4,  // 15: upkeep.hub.v1.HubService.Accept:input_type -> upkeep.hub.v1.AcceptRequest
+	6,  // 16: upkeep.hub.v1.HubService.Heartbeat:input_type -> upkeep.hub.v1.HeartbeatRequest
+	8,  // 17: upkeep.hub.v1.HubService.ClearConnections:input_type -> upkeep.hub.v1.ClearConnectionsRequest
+	10, // 18: upkeep.hub.v1.HubService.Stop:input_type -> upkeep.hub.v1.StopRequest
+	3,  // 19: upkeep.hub.v1.HubService.Load:output_type -> upkeep.hub.v1.LoadResponse
+	5,  // 20: upkeep.hub.v1.HubService.Accept:output_type -> upkeep.hub.v1.AcceptResponse
+	7,  // 21: upkeep.hub.v1.HubService.Heartbeat:output_type -> upkeep.hub.v1.HeartbeatResponse
+	9,  // 22: upkeep.hub.v1.HubService.ClearConnections:output_type -> upkeep.hub.v1.ClearConnectionsResponse
+	11, // 23: upkeep.hub.v1.HubService.Stop:output_type -> upkeep.hub.v1.StopResponse
+	19, // [19:24] is the sub-list for method output_type
+	14, // [14:19] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_upkeep_hub_v1_hub_proto_init() }
