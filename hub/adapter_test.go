@@ -122,7 +122,7 @@ func TestSocketsAreSteeredByRoom(t *testing.T) {
 }
 
 func TestNamespacesDoNotHearEachOther(t *testing.T) {
-	r := start(t, Options{})
+	r := start(t, Options{RecoveryWindow: -1}) // no offsets
 	_ = r.server.Of("/other", nil).On("connection", func(args ...any) {
 		s := args[0].(*socket.Socket)
 		s.Join("room")
@@ -150,7 +150,7 @@ func TestNamespacesDoNotHearEachOther(t *testing.T) {
 }
 
 func TestBinaryEventsReachWebSocketsAndPollersInOneOrder(t *testing.T) {
-	r := start(t, Options{})
+	r := start(t, Options{RecoveryWindow: -1}) // no offsets
 	poller, ws := r.poll(t), r.dial(t, nil)
 	ws.send("40")
 	for range 3 { // CONNECT, connection_ack, server_status
@@ -217,7 +217,7 @@ func TestABroadcastIsAcknowledgedByEverybody(t *testing.T) {
 }
 
 func TestAVolatileEventIsLeftOutForWhoIsBusy(t *testing.T) {
-	r := start(t, Options{})
+	r := start(t, Options{RecoveryWindow: -1}) // no offsets
 	poller, ws := r.poll(t), r.connect(t, "")
 	_ = r.server.Volatile().Emit("volatile")
 	_ = r.server.Emit("lasting")

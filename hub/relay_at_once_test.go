@@ -34,11 +34,14 @@ func relayedBothWays(t *testing.T, h *Hub, object []byte) (atOnce, longWay map[s
 	if err != nil {
 		t.Fatal(err)
 	}
-	var args []json.RawMessage
-	if err := json.Unmarshal(short.payload.args, &args); err != nil || len(args) != 2 || string(args[0]) != `"claude_event"` {
-		t.Fatalf("the payload is %s: %v", short.payload.args, err)
+	eventOf := func(e entry) map[string]any {
+		var args []json.RawMessage
+		if err := json.Unmarshal(e.payload.args, &args); err != nil || len(args) != 2 || string(args[0]) != `"claude_event"` {
+			t.Fatalf("the payload is %s: %v", e.payload.args, err)
+		}
+		return decode(args[1])
 	}
-	return decode(short.event.(json.RawMessage)), decode(long.event.(json.RawMessage)), [2]string{short.kind, long.kind}, true
+	return eventOf(short), eventOf(long), [2]string{short.kind, long.kind}, true
 }
 
 func TestAnEventIsTheSameWhicheverWayItGoes(t *testing.T) {

@@ -118,7 +118,7 @@ func (g *guest) wantSeen(first, last int) {
 	}
 }
 
-func publish(p *peer, first, last int) {
+func publishAll(p *peer, first, last int) {
 	p.t.Helper()
 	for n := first; n <= last; n++ {
 		p.send(fmt.Sprintf(`42["claude_event",{"n":%d}]`, n))
@@ -147,15 +147,15 @@ func TestAClientThatComesBackGetsWhatItMissedOnceAndInOrder(t *testing.T) {
 	}
 	sid := g.sid
 	g.cut(r) // before any event
-	publish(sender, 1, 5)
+	publishAll(sender, 1, 5)
 	g.enter(r)
 	g.readUntil(5)
-	publish(sender, 6, 8)
+	publishAll(sender, 6, 8)
 	g.readUntil(8)
 	g.cut(r)
-	publish(sender, 9, 20)
+	publishAll(sender, 9, 20)
 	g.enter(r)
-	publish(sender, 21, 21)
+	publishAll(sender, 21, 21)
 	g.readUntil(21)
 	g.wantSeen(1, 21)
 	if !g.recovered || g.sid != sid {
@@ -172,15 +172,15 @@ func TestASessionOutlivesItsHub(t *testing.T) {
 	sender := first.connect(t, "")
 	g := &guest{t: t}
 	g.enter(first)
-	publish(sender, 1, 3)
+	publishAll(sender, 1, 3)
 	g.readUntil(3)
 	g.cut(first)
-	publish(sender, 4, 6)
+	publishAll(sender, 4, 6)
 	sid := g.sid
 	first.Stop(t.Context(), "the test restarts it", 0)
 
 	second := start(t, opts)
-	publish(second.connect(t, ""), 7, 9)
+	publishAll(second.connect(t, ""), 7, 9)
 	g.enter(second)
 	g.readUntil(9)
 	g.wantSeen(1, 9)
@@ -203,7 +203,7 @@ func TestAClientThatCannotBeToldWhatItMissedIsToldSo(t *testing.T) {
 			o.Sequence += 7
 			g.offset = o.String()
 		}},
-		{"the log has moved on", Options{LogEvents: 8, EventHistory: 8}, func(_ *guest, _ *running, s *peer) { publish(s, 100, 120) }},
+		{"the log has moved on", Options{LogEvents: 8, EventHistory: 8}, func(_ *guest, _ *running, s *peer) { publishAll(s, 100, 120) }},
 		{"too much to be sent at once", Options{MaxQueuedBytes: 100_000}, func(_ *guest, r *running, s *peer) {
 			for range 60 {
 				s.send(fmt.Sprintf(`42["claude_event",{"n":1,"text":%q}]`, strings.Repeat("x", 1000)))
@@ -228,10 +228,10 @@ func TestAClientThatCannotBeToldWhatItMissedIsToldSo(t *testing.T) {
 			sender := r.connect(t, "")
 			g := &guest{t: t}
 			g.enter(r)
-			publish(sender, 1, 3)
+			publishAll(sender, 1, 3)
 			g.readUntil(3)
 			g.cut(r)
-			publish(sender, 4, 4)
+			publishAll(sender, 4, 4)
 			pid, sid := g.pid, g.sid
 			test.change(g, r, sender)
 			g.seen = nil
@@ -239,7 +239,7 @@ func TestAClientThatCannotBeToldWhatItMissedIsToldSo(t *testing.T) {
 			if g.recovered || g.pid == pid || g.sid == sid {
 				t.Fatalf("recovered is %v, the id %s after %s", g.recovered, g.sid, sid)
 			}
-			publish(sender, 500, 501)
+			publishAll(sender, 500, 501)
 			g.readUntil(501)
 			g.wantSeen(500, 501) // and nothing from before
 			if r.Statistics().Errors != 0 {
@@ -268,7 +268,7 @@ func TestWithoutRecoveryNoEventCarriesAnOffset(t *testing.T) {
 	sender := r.connect(t, "")
 	g := &guest{t: t}
 	g.enter(r)
-	publish(sender, 1, 2)
+	publishAll(sender, 1, 2)
 	g.readUntil(2)
 	if g.pid != "" || g.offset != "" {
 		t.Errorf("private id %q and offset %q, want none", g.pid, g.offset)
@@ -392,7 +392,7 @@ func TestAClientDoesNotGetItsOwnEventsBack(t *testing.T) {
 	g.settle()
 	sender.next("claude_event")
 	g.cut(r)
-	publish(sender, 1, 1)
+	publishAll(sender, 1, 1)
 	g.enter(r)
 	g.readUntil(1)
 	g.wantSeen(1, 1)
@@ -405,9 +405,9 @@ func TestAClientComesBackBeforeTheHubHasNoticedThatItLeft(t *testing.T) {
 	g.enter(r)
 	old := g.conn
 	defer old.Close()
-	publish(sender, 1, 3) // on their way to the old connection, which nobody reads
+	publishAll(sender, 1, 3) // on their way to the old connection, which nobody reads
 	g.enter(r)
-	publish(sender, 4, 4)
+	publishAll(sender, 4, 4)
 	g.readUntil(4)
 	g.wantSeen(1, 4)
 	if !g.recovered {
@@ -469,7 +469,7 @@ func TestRecoveryPassesTheMiddlewares(t *testing.T) {
 	g := &guest{t: t}
 	g.enter(r)
 	g.cut(r)
-	publish(sender, 1, 2)
+	publishAll(sender, 1, 2)
 	refuse = true
 	if err := g.tryEnter(r, nil); err == nil || !strings.Contains(err.Error(), "not now") {
 		t.Fatalf("a client that is refused comes back: %v", err)
@@ -485,7 +485,7 @@ func TestRecoveryPassesTheMiddlewares(t *testing.T) {
 		return len(r.adapter.pending) == 0
 	})
 	g.enter(r)
-	publish(sender, 3, 3)
+	publishAll(sender, 3, 3)
 	g.readUntil(3)
 	g.wantSeen(1, 3)
 	if !g.recovered {

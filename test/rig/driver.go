@@ -31,9 +31,9 @@ type Note struct {
 // At is when it happened, by the clock of this machine, to the millisecond.
 func (n Note) At() time.Time { return time.UnixMilli(n.AtMillis) }
 
-// Object is the event's only argument as a JSON object.
+// Object is the event's argument as a JSON object. Only an offset may follow it.
 func (n Note) Object() (map[string]any, error) {
-	if len(n.Args) != 1 {
+	if len(n.Args) != 1 && (len(n.Args) != 2 || n.Offset() == "") {
 		return nil, fmt.Errorf("event %s has %d arguments, want 1: %s", n.Name, len(n.Args), n.Args)
 	}
 	var o map[string]any
@@ -41,6 +41,15 @@ func (n Note) Object() (map[string]any, error) {
 		return nil, fmt.Errorf("event %s carries no object: %s", n.Name, n.Args[0])
 	}
 	return o, nil
+}
+
+// Offset is the offset that follows the event's argument; empty: none does.
+func (n Note) Offset() string {
+	var text string
+	if len(n.Args) == 2 {
+		_ = json.Unmarshal(n.Args[1], &text) // else it is something else
+	}
+	return text
 }
 
 func (n Note) String() string {
