@@ -41,6 +41,6 @@
 //
 // # Goroutines
 //
-// TakeOver starts one, which syncs, retries the disk and drops what is too old;
-// Close ends it and waits for it. All methods may be called from any goroutine.
+// One, from TakeOver or, in memory, from the first event or session on. It syncs,
+// retries the disk and drops what is too old; Close ends it and waits for it. All methods may be called from any goroutine.
 package eventlog

@@ -50,7 +50,7 @@ type Log struct {
 
 	wake chan struct{} // has room for one; tells keep that something is dirty
 	stop chan struct{} // closed by Close
-	done chan struct{} // closed when keep has ended; nil before TakeOver
+	done chan struct{} // closed when keep has ended; nil before it begins
 }
 
 // Open reads the log in a directory, which another process may be writing. It
@@ -111,9 +111,18 @@ func (l *Log) TakeOver(ctx context.Context) error {
 	}
 	l.begin(now)
 	l.retain(now)
-	l.done = make(chan struct{})
-	go l.keep()
+	if l.opts.Dir != "" {
+		l.startKeeper()
+	}
 	return nil
+}
+
+// startKeeper starts keep, unless it runs.
+func (l *Log) startKeeper() {
+	if l.done == nil {
+		l.done = make(chan struct{})
+		go l.keep()
+	}
 }
 
 func (l *Log) unlock() {
@@ -314,6 +323,7 @@ func (l *Log) Append(records ...*Record) (Offset, error) {
 	if l.closed || l.generation == 0 {
 		return Offset{}, ErrClosed
 	}
+	l.startKeeper()
 	now := time.Now()
 	active := l.segments[len(l.segments)-1]
 	if l.full(active, now) {
@@ -406,11 +416,13 @@ func (l *Log) Close() {
 		return
 	}
 	l.closed = true
-	owner := l.done != nil
+	owner, done := l.generation != 0, l.done
 	l.mu.Unlock()
 	close(l.stop)
+	if done != nil {
+		<-done
+	}
 	if owner {
-		<-l.done
 		l.sessions.close()
 	}
 	l.mu.Lock()

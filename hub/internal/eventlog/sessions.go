@@ -59,6 +59,9 @@ func (l *Log) PutSession(s Session) {
 	if !l.owns() {
 		return
 	}
+	l.mu.Lock()
+	l.startKeeper()
+	l.mu.Unlock()
 	own := s
 	own.Rooms = maps.Clone(s.Rooms)
 	if _, known := t.byPID[s.PID]; !known && len(t.byPID) >= l.opts.MaxSessions {
