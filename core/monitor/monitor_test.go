@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -217,6 +219,50 @@ func TestAHungCheckerIsUnknownAndStopsNobodyAndNeverOverlapsItself(t *testing.T)
 			if r.Results[0].Status != health.Healthy || r.Results[1].Status != health.Unknown || r.Status != health.Warning {
 				t.Fatalf("got %+v", r)
 			}
+		}
+	})
+}
+
+func TestACheckerThatUsesUpItsTimeDelaysTheOthersOnceOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var frozen atomic.Bool
+		frozen.Store(true)
+		running, most := 0, 0
+		slow := Check{Name: "slow", Checker: CheckerFunc(func(ctx context.Context, _ Request) (Outcome, error) {
+			running++
+			most = max(most, running)
+			defer func() { running-- }()
+			if frozen.Load() {
+				<-ctx.Done()
+				return Outcome{}, fmt.Errorf("frozen: %w", ctx.Err())
+			}
+			return Outcome{Result: health.Result{Status: health.Healthy}}, nil
+		})}
+		opts := DefaultOptions()
+		opts.Checks = checks(always("a", health.Healthy), slow)
+		s := newScene(opts)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		time.AfterFunc(20*time.Second, func() { frozen.Store(false) })
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if most != 1 {
+			t.Errorf("the check ran %d times at once", most)
+		}
+		var last health.Report
+		for n, r := range s.reports {
+			if n > 0 && r.Time.Sub(last.Time) > 1100*time.Millisecond && last.Status != health.Healthy {
+				t.Errorf("report %d came %v after the one before, want a second: the slow check held up the others", n, r.Time.Sub(last.Time))
+			}
+			if frozenThen := n > 0 && r.Time.Sub(s.reports[0].Time) < 17*time.Second; frozenThen && (r.Results[1].Status != health.Unknown || !strings.Contains(r.Results[1].Message+strings.Join(r.Results[1].Errors, ""), "frozen")) {
+				t.Errorf("report %d has the slow check as %+v, want unknown and why", n, r.Results[1])
+			}
+			last = r
+		}
+		back := slices.IndexFunc(s.reports, func(r health.Report) bool { return r.Status == health.Healthy })
+		if back < 0 || last.Status != health.Healthy || s.reports[back].Time.Sub(s.reports[0].Time) > 25*time.Second {
+			t.Errorf("the check answers again after 20 s, but the last report is %v and the first healthy one number %d", last.Status, back)
 		}
 	})
 }

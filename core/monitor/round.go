@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -38,7 +39,11 @@ type rounds struct {
 	window  time.Duration // of the samples given back to checkers
 	samples map[string]*health.Samples
 	busy    map[string]*atomic.Bool // checks that have not returned yet
-	serial  uint64
+	// slow are the checks that used up their time without an answer. They are
+	// asked again, but no round waits for them until one has answered in time:
+	// one hung checker costs the others one deadline, once.
+	slow   map[string]*slowCheck
+	serial uint64
 	// spawn starts a goroutine that the loop waits for.
 	spawn func(func())
 }
@@ -69,6 +74,15 @@ func (r *rounds) look(ctx context.Context, timeout, window time.Duration) round 
 	}
 }
 
+// slowCheck is a check that nobody waits for.
+type slowCheck struct {
+	back chan looked // has room for the one look that is under way
+	err  error       // why the last look failed
+}
+
+// answered says whether a look ended before its time was used up.
+func (l looked) answered(c Check) bool { return l.err == nil || l.took < c.Timeout }
+
 type looked struct {
 	index   int
 	outcome Outcome
@@ -98,11 +112,21 @@ func (r *rounds) lookOnce(ctx context.Context) (found round, suspended bool) {
 			r.busy[c.Name] = busy
 		}
 		if !busy.CompareAndSwap(false, true) {
-			found.results[i] = health.Failed(c.Name, found.started, 0, fmt.Errorf("the check before has not returned yet"))
+			err := errors.New("the check before has not returned yet")
+			if slow := r.slow[c.Name]; slow != nil {
+				err = slow.err
+			}
+			found.results[i] = health.Failed(c.Name, found.started, 0, err)
 			continue
 		}
-		longest = max(longest, c.Timeout)
-		waiting[i] = true
+		answers := back
+		if slow := r.stillSlow(c); slow != nil {
+			found.results[i] = health.Failed(c.Name, found.started, 0, slow.err)
+			answers = slow.back
+		} else {
+			longest = max(longest, c.Timeout)
+			waiting[i] = true
+		}
 		r.serial++
 		req := Request{ID: fmt.Sprintf("%s-%d", c.Name, r.serial), Now: found.started}
 		if s := r.samples[c.Name]; s != nil {
@@ -110,7 +134,7 @@ func (r *rounds) lookOnce(ctx context.Context) (found round, suspended bool) {
 		}
 		r.spawn(func() {
 			defer busy.Store(false)
-			back <- checkOnce(ctx, i, c, req)
+			answers <- checkOnce(ctx, i, c, req)
 		})
 	}
 	deadline := time.NewTimer(longest + 250*time.Millisecond)
@@ -135,6 +159,25 @@ func (r *rounds) lookOnce(ctx context.Context) (found round, suspended bool) {
 	return found, found.took > longest+lateness
 }
 
+// stillSlow takes the end of the look before at a slow check that is not busy
+// any more. It is nil for a check that is not slow, or has answered in time.
+func (r *rounds) stillSlow(c Check) *slowCheck {
+	slow := r.slow[c.Name]
+	if slow == nil {
+		return nil
+	}
+	select {
+	case l := <-slow.back:
+		if l.answered(c) {
+			delete(r.slow, c.Name)
+			return nil
+		}
+		slow.err = l.err
+	default: // the first look in the background is still to come
+	}
+	return slow
+}
+
 // checkOnce runs one check; a panic in a checker is that check's failure.
 func checkOnce(ctx context.Context, index int, c Check, req Request) (l looked) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
@@ -153,6 +196,9 @@ func checkOnce(ctx context.Context, index int, c Check, req Request) (l looked) 
 // result completes what a checker returned and keeps its counters.
 func (r *rounds) result(found round, l looked) health.Result {
 	c := found.checks[l.index]
+	if !l.answered(c) {
+		r.slow[c.Name] = &slowCheck{back: make(chan looked, 1), err: l.err}
+	}
 	if l.err != nil {
 		res := health.Failed(c.Name, l.now, l.took, l.err)
 		res.Generation = found.generation
@@ -179,6 +225,11 @@ func (r *rounds) forget(checks []Check) {
 	for name := range r.samples {
 		if !present[name] {
 			delete(r.samples, name)
+		}
+	}
+	for name := range r.slow {
+		if !present[name] {
+			delete(r.slow, name)
 		}
 	}
 	for name, busy := range r.busy {
