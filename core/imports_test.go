@@ -18,7 +18,7 @@ var rooms = map[string][]string{
 	"sdk":                 {"proto/"},
 	"hub":                 {"proto/", "core/problem", "hub/"},
 	"internal/child":      {},
-	"internal/pluginhost": {"core/", "proto/", "internal/child"},
+	"internal/pluginhost": {"internal/plugintrust", "core/", "proto/", "internal/child"},
 	"internal/hubproc":    {"core/", "proto/", "internal/child"},
 	"internal/config":     {"core/"},
 	"internal/instance":   {"core/"},
@@ -30,12 +30,15 @@ var rooms = map[string][]string{
 	"internal/systemd":    {},
 	"plugins/process":     {"sdk"}, "plugins/network": {"sdk"}, "plugins/service": {"sdk"}, "plugins/recovery-graded": {"sdk"},
 
+	// what may be run
+	"internal/plugintrust": {},
+
 	// for plugin authors
 	"internal/trial":       {"proto/", "internal/child"},
 	"internal/conformance": {"proto/", "internal/child", "internal/trial"},
 	"internal/scaffold":    {"proto", "proto/"},
 
-	"cmd/host": {"internal/sbom", "internal/pluginhost", "internal/trial", "internal/conformance", "internal/scaffold", "proto/upkeep/plugin/v1", "internal/app", "internal/adminapi", "internal/config", "internal/instance", "internal/doctor", "hub", "core/"},
+	"cmd/host": {"internal/plugintrust", "internal/sbom", "internal/pluginhost", "internal/trial", "internal/conformance", "internal/scaffold", "proto/upkeep/plugin/v1", "internal/app", "internal/adminapi", "internal/config", "internal/instance", "internal/doctor", "hub", "core/"},
 }
 
 func list(t *testing.T, args ...string) []string {

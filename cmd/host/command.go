@@ -110,6 +110,7 @@ an emergency stop, 1 for any other failure.`,
 	f.StringVar(&opts.Profile, "profile", "", "named settings to start from: "+strings.Join(config.Profiles(), ", "))
 	f.StringVar(&opts.ServerID, "server-id", "", "name of this server (default: a new one at every start)")
 	f.BoolVar(&opts.InsecureBind, "insecure-bind", false, "allow a --host that other machines reach, although nothing asks clients for a token")
+	f.BoolVar(&opts.RequireChecksums, "require-checksums", false, "run no plugin that is not what plugins.lock.json in the plugin folder says")
 	for _, one := range []*cobra.Command{cmd, run} {
 		one.Flags().SortFlags = false
 		one.Flags().AddFlagSet(f)

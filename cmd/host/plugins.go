@@ -70,6 +70,7 @@ host runs.`,
 	}
 	cmd.AddCommand(release, newPluginsReloadCommand(c))
 	cmd.AddCommand(newPluginsNewCommand(c), newPluginsTestCommand(c), newPluginsRunCommand(c)) // for authors: they need no running host
+	cmd.AddCommand(newPluginsLockCommand(c), newPluginsVerifyCommand(c), newPluginsSignCommand(c), newPluginsKeygenCommand(c))
 	return cmd
 }
 
@@ -77,6 +78,9 @@ func pluginsPage(p *page, list adminapi.Plugins) {
 	rows := [][]string{{"NAME", "KIND", "VERSION", "STATE", "PID", "RESTARTS", "MEMORY", "DETAIL"}}
 	for _, one := range list.Plugins {
 		detail := one.Check
+		if one.Interpreter != "" {
+			detail = strings.TrimSpace(detail + " (run by " + oneLine(one.Interpreter) + ")")
+		}
 		switch {
 		case one.State != "running" && one.LastError != "":
 			detail = withHint(one.LastError, one.Hint)
@@ -95,6 +99,22 @@ func pluginsPage(p *page, list adminapi.Plugins) {
 		return
 	}
 	p.table(rows)
+	trustLine(p, list.Trust)
+}
+
+// trustLine says what the lock says, where there is anything to say.
+func trustLine(p *page, t adminapi.PluginTrust) {
+	switch {
+	case t.Error != "":
+		p.printf("no plugin is run: %s\n", withHint(t.Error, t.Hint))
+	case t.SignedBy != "":
+		p.printf("locked, signed by the trusted key %s\n", t.SignedBy)
+	case t.Locked:
+		p.printf("locked\n")
+	}
+	for _, w := range t.Warnings {
+		p.printf("warning: %s\n", oneLine(w))
+	}
 }
 
 // megabytes shows a size in MB; a dash where it is not known.

@@ -85,6 +85,13 @@ var pages = map[string]draft{
 		Steps:    []string{"ask it about a running hub: host plugins run PATH --port PORT", "give it settings: host plugins run PATH --config FILE", "see which rule it breaks: host plugins test PATH"},
 		ExitCode: 5,
 	}},
+	PluginUntrusted: {Page: Page{
+		Title:    "a plugin is not what it should be",
+		Means:    "Plugins run with the rights of host. So host runs only what nobody else may write, what plugins.lock.json\nsays where there is one, and only under a trusted signature where the configuration names keys.",
+		Causes:   []string{"a plugin was updated and not locked again", "somebody changed a file of a plugin, or the lock", "the lock is not signed, or by another key", "a key file that others can read"},
+		Steps:    []string{"see what differs: host plugins verify --plugins DIR", "put back what was locked; or, if the change was meant: host plugins lock --plugins DIR", "sign the lock anew: host plugins sign --key FILE"},
+		ExitCode: 5,
+	}},
 	NotRunning: {Page: Page{
 		Title:    "there is no running host to ask",
 		Means:    "The command needs a running host, and no process could be proved to be the one of this state directory.",

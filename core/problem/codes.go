@@ -24,6 +24,9 @@ const (
 	PluginsMissing = "plugins_missing"
 	// PluginFailed: a plugin that was asked gave no answer.
 	PluginFailed = "plugin_failed"
+	// PluginUntrusted: a plugin, the lock of the plugins, or a key is not what it
+	// should be, and nothing is run or written because of it.
+	PluginUntrusted = "plugin_untrusted"
 	// NotRunning: a command needs a running host, and there is none.
 	NotRunning = "not_running"
 	// Usage: a mistake on the command line.

@@ -72,7 +72,7 @@ func (f *fakeHost) Probe(kind ProbeKind) Probe {
 }
 
 func (f *fakeHost) Plugins() Plugins {
-	return Plugins{SchemaVersion: SchemaVersion, Directory: "/plugins", Plugins: []Plugin{f.plugin()}, Skipped: []Skipped{{Name: "x", Reason: "a folder", Remedy: "none"}}}
+	return Plugins{SchemaVersion: SchemaVersion, Directory: "/plugins", Plugins: []Plugin{f.plugin()}, Skipped: []Skipped{{Name: "x", Reason: "a folder", Remedy: "none"}}, Trust: PluginTrust{Warnings: []string{}}}
 }
 
 func (f *fakeHost) plugin() Plugin {

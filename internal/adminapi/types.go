@@ -165,6 +165,24 @@ type Plugins struct {
 	Directory     string    `json:"directory"`
 	Plugins       []Plugin  `json:"plugins"`
 	Skipped       []Skipped `json:"skipped"`
+	// Trust is what the directory's lock file said when it was last read.
+	Trust PluginTrust `json:"trust"`
+}
+
+// PluginTrust says what has to be true of plugins before they are run.
+type PluginTrust struct {
+	// Required: without a lock file no plugin is run.
+	Required bool `json:"required"`
+	// Locked: there is a lock file, and it may be believed.
+	Locked bool `json:"locked"`
+	// TrustedKeys is how many keys may sign the lock file; 0: no signature is asked for.
+	TrustedKeys int `json:"trusted_keys"`
+	// SignedBy is the fingerprint of the key whose signature was verified.
+	SignedBy string `json:"signed_by,omitempty"`
+	// Error is why no plugin is run, and Hint what to do about it.
+	Error    string   `json:"error,omitempty"`
+	Hint     string   `json:"hint,omitempty"`
+	Warnings []string `json:"warnings"`
 }
 
 // Plugin is one that was found and is meant to run.
@@ -199,6 +217,11 @@ type Plugin struct {
 	// LastError and Hint tell of the latest failure, also when it runs again.
 	LastError string `json:"last_error,omitempty"`
 	Hint      string `json:"hint,omitempty"`
+	// Interpreter runs the plugin's script; left out for a plugin that needs none.
+	Interpreter string `json:"interpreter,omitempty"`
+	// Verified says by what its files were verified at the latest start: lock or
+	// sha256; empty: by nothing.
+	Verified string `json:"verified" jsonschema:"enum=lock,enum=sha256,enum="`
 	// Stderr has the last lines that the failed process wrote.
 	Stderr   []string `json:"stderr"`
 	Warnings []string `json:"warnings"`

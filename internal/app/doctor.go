@@ -21,6 +21,7 @@ import (
 	"github.com/upkeephub/upkeep/internal/doctor"
 	"github.com/upkeephub/upkeep/internal/instance"
 	"github.com/upkeephub/upkeep/internal/pluginhost"
+	"github.com/upkeephub/upkeep/internal/plugintrust"
 )
 
 // DoctorInput says what there is to examine where a host with these options
@@ -51,7 +52,13 @@ func DoctorInput(opts Options) doctor.Input {
 		}
 		slices.Sort(in.Required)
 	}
-	in.Discover = func() ([]doctor.Plugin, []doctor.Skipped, error) { return discover(opts.Plugins) }
+	policy, err := trustPolicy(cfg) // keys that do not fit are mistakes of the configuration
+	if err != nil && in.ConfigErr == nil {
+		in.ConfigErr = err
+	}
+	policy.Dir = opts.Plugins
+	in.Discover = func() ([]doctor.Plugin, []doctor.Skipped, error) { return discover(opts.Plugins, policy) }
+	in.Trust = func() doctor.Trust { return doctorTrust(policy) }
 	if in.StateDir, in.StateDirErr = instance.Resolve(opts.StateDir, os.Getenv, cfg.Server.Port); in.StateDirErr != nil {
 		return in
 	}
@@ -106,11 +113,11 @@ func DoctorEvidence(opts Options, in doctor.Input) doctor.Evidence {
 // maxLogs is how many log files of a folder go into a report.
 const maxLogs = 4
 
-func discover(dir string) ([]doctor.Plugin, []doctor.Skipped, error) {
+func discover(dir string, policy plugintrust.Policy) ([]doctor.Plugin, []doctor.Skipped, error) {
 	candidates, skipped, err := pluginhost.Discover(dir)
 	found := make([]doctor.Plugin, len(candidates))
 	for i, c := range candidates {
-		found[i] = doctor.Plugin{Name: c.Name, Pinned: c.SHA256 != "", Warnings: c.Warnings, Verify: c.Verify}
+		found[i] = doctor.Plugin{Name: c.Name, Pinned: c.SHA256 != "", Warnings: c.Warnings, Verify: func() (bool, error) { return c.Verify(policy) }}
 	}
 	left := make([]doctor.Skipped, len(skipped))
 	for i, s := range skipped {

@@ -66,7 +66,8 @@ func (o *operations) Probe(kind adminapi.ProbeKind) adminapi.Probe {
 }
 
 func (o *operations) Plugins() adminapi.Plugins {
-	out := adminapi.Plugins{SchemaVersion: adminapi.SchemaVersion, Directory: o.opts.Plugins, Plugins: []adminapi.Plugin{}, Skipped: []adminapi.Skipped{}}
+	out := adminapi.Plugins{SchemaVersion: adminapi.SchemaVersion, Directory: o.opts.Plugins, Plugins: []adminapi.Plugin{}, Skipped: []adminapi.Skipped{},
+		Trust: adminTrust(o.plugins.Trust())}
 	for _, p := range o.plugins.Plugins() {
 		out.Plugins = append(out.Plugins, adminPlugin(p))
 	}
@@ -80,7 +81,7 @@ func adminPlugin(p pluginhost.Snapshot) adminapi.Plugin {
 	out := adminapi.Plugin{
 		Name: p.Name, Kinds: []string{}, Version: p.Info.Version, Description: p.Description, Check: p.Info.CheckName, State: string(p.State),
 		PID: p.PID, Restarts: p.Restarts, StartedAt: utc(p.StartedAt), NextStart: utc(p.NextStart), LastError: p.LastError, Hint: p.LastHint,
-		Stderr: append([]string{}, p.StderrTail...), Warnings: append([]string{}, p.Warnings...),
+		Interpreter: p.Interpreter, Verified: string(p.Verified), Stderr: append([]string{}, p.StderrTail...), Warnings: append([]string{}, p.Warnings...),
 		Reloads: p.Reloads, LastReload: utc(p.LastReload), ReloadError: p.ReloadError, ReloadHint: p.ReloadHint,
 		MemoryBytes: p.Memory, MemoryLimitBytes: p.MemoryLimit,
 	}
@@ -88,6 +89,13 @@ func adminPlugin(p pluginhost.Snapshot) adminapi.Plugin {
 		out.Kinds = append(out.Kinds, string(k))
 	}
 	return out
+}
+
+func adminTrust(t pluginhost.Trust) adminapi.PluginTrust {
+	return adminapi.PluginTrust{
+		Required: t.Required, Locked: t.Locked, TrustedKeys: t.Keys, SignedBy: t.SignedBy, Error: t.Error, Hint: t.Hint,
+		Warnings: append([]string{}, t.Warnings...),
+	}
 }
 
 func utc(t time.Time) *time.Time {

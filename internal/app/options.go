@@ -39,6 +39,8 @@ type Options struct {
 	ServerID   string // empty: a new one at every start
 	// InsecureBind allows a public address that other machines reach.
 	InsecureBind bool
+	// RequireChecksums: no plugin is run without a lock.
+	RequireChecksums bool
 	// Hangups: each signal on it has the configuration read again. Nil: none comes.
 	Hangups <-chan os.Signal
 	// JSON makes the first screen one JSON document.
@@ -59,6 +61,9 @@ func (o Options) configuration() (config.Config, config.Origins, error) {
 	}
 	if o.ServerID != "" {
 		flags["server.server_id"] = o.ServerID
+	}
+	if o.RequireChecksums {
+		flags["plugin_trust.require_checksums"] = true
 	}
 	if o.Admin != "" {
 		flags["admin.address"] = o.Admin

@@ -179,6 +179,7 @@ func pluginConfiguration(cfg config.Config) pluginhost.Configuration {
 	for name, p := range cfg.Plugins {
 		c.Settings[name] = pluginhost.Settings{
 			Enabled: &p.Enabled, Config: p.Config, Required: p.Required, MemoryLimit: uint64(p.MemoryLimitMB) << 20,
+			Environment: p.Environment,
 		}
 	}
 	if g := cfg.Recovery.Strategy.Settings; g != nil {

@@ -34,6 +34,8 @@ func (a *App) Snapshot() httpapi.Snapshot {
 	for _, k := range a.plugins.Skipped() {
 		s.Skipped = append(s.Skipped, httpapi.Skipped{Name: k.Name, Reason: k.Reason, Remedy: k.Remedy})
 	}
+	t := a.plugins.Trust()
+	s.PluginTrust = httpapi.PluginTrust{Required: t.Required, Locked: t.Locked, SignedBy: t.SignedBy, Error: t.Error, Hint: t.Hint}
 	s.Recovery.Available, s.Recovery.Why = a.recoveryAvailable(s.Monitoring.Current.Enabled)
 	return s
 }
@@ -84,6 +86,7 @@ func pluginSnapshot(p pluginhost.Snapshot) httpapi.Plugin {
 	return httpapi.Plugin{
 		Name: p.Name, Check: p.Info.CheckName, Kind: strings.Join(kinds, ","), Version: p.Info.Version, State: string(p.State),
 		PID: p.PID, Restarts: uint64(p.Restarts), LastError: p.LastError, Hint: p.LastHint, Started: p.StartedAt, Stderr: p.StderrTail,
+		Verified: string(p.Verified), Interpreter: p.Interpreter,
 		Reloads: uint64(p.Reloads), ReloadError: p.ReloadError, ReloadHint: p.ReloadHint, Memory: p.Memory, MemoryLimit: p.MemoryLimit,
 		NextStart: p.NextStart,
 	}

@@ -48,12 +48,7 @@ func identity() (serverID, secret string, err error) {
 func (a *App) checkPlugins(settings map[string]config.Plugin) error {
 	found, skipped, err := pluginhost.Discover(a.opts.Plugins)
 	if err != nil {
-		steps := []string{"name the folder that holds the plugins: host --plugins DIR"}
-		if h := hint(err); h != "" {
-			steps = append([]string{h}, steps...)
-		}
-		return &problem.Error{Code: problem.PluginsMissing, What: "the plugin folder " + a.opts.Plugins + " cannot be used", Why: err.Error(), Steps: steps, Err: err,
-			Context: map[string]any{"plugins": a.opts.Plugins}}
+		return unusableFolder(a.opts.Plugins, err)
 	}
 	var missing []string
 	for name, p := range settings {
@@ -242,6 +237,9 @@ func (a *App) wirePlugins() (err error) {
 	opts.Marker = handshake.ChildMarkerEnv + "=" + child.NewMarker(a.instance.Dir()).String()
 	given := pluginConfiguration(a.cfg)
 	opts.Settings, opts.Thresholds, opts.StrategyConfig = given.Settings, given.Thresholds, given.StrategyConfig
+	if opts.Trust, err = trustPolicy(a.cfg); err != nil {
+		return err
+	}
 	opts.MemoryLimit = uint64(a.cfg.Supervision.PluginMemoryLimitMB) << 20
 	opts.CheckTimeouts = a.cfg.Supervision.PluginCallTimeouts
 	opts.Follow = a.cfg.Supervision.FollowPlugins

@@ -20,6 +20,7 @@ type Config struct {
 	Supervision      Supervision       `json:"supervision"`
 	Logging          Logging           `json:"logging"`
 	Admin            Admin             `json:"admin"`
+	PluginTrust      PluginTrust       `json:"plugin_trust"`
 	Plugins          map[string]Plugin `json:"plugins"`
 }
 
@@ -159,6 +160,15 @@ func (s Secret) GoString() string { return fmt.Sprintf("%q", s.String()) }
 // MarshalJSON writes the mask.
 func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
 
+// PluginTrust says what has to be true of plugins before they are run.
+type PluginTrust struct {
+	// RequireChecksums: without a lock file nothing is run.
+	RequireChecksums bool `json:"require_checksums" flag:"require-checksums"`
+	// TrustedKeys are ed25519 public keys, each the base64 line of a PEM file. When
+	// there are any, one of them must have signed the lock file.
+	TrustedKeys []string `json:"trusted_keys" want:"key"`
+}
+
 // Plugin holds the settings of the plugin of that name.
 type Plugin struct {
 	Enabled bool `json:"enabled"`
@@ -169,6 +179,8 @@ type Plugin struct {
 	// Config is for the plugin, which judges it itself; nil when none is given.
 	// Numbers in it are float64.
 	Config map[string]any `json:"config,omitempty" live:"yes"`
+	// Environment names variables of host's environment that the plugin sees.
+	Environment []string `json:"environment,omitempty" want:"variable"`
 }
 
 // Strategy is the word that names a strategy, or the graded strategy's settings.
@@ -245,6 +257,7 @@ func Default() Config {
 		Events:      Events{History: 10_000, LogEvents: 100_000, LogMB: 64, LogAge: seconds(86_400), LogSync: "interval", RecoveryWindow: seconds(120)},
 		Limits:      Limits{MaxConnections: 10_000},
 		Supervision: Supervision{PluginMemoryLimitMB: 256, PluginCallTimeouts: 2},
+		PluginTrust: PluginTrust{TrustedKeys: []string{}},
 		Logging:     Logging{Level: "info", Format: "text", MaxSizeMB: 10, BackupCount: 5},
 		Plugins:     map[string]Plugin{},
 	}

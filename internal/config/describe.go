@@ -78,11 +78,16 @@ var descriptions = map[string]string{
 	"admin.address": "host:port of the admin listener, or off. Empty: 127.0.0.1 on the public port + 10000.",
 	"admin.token":   "What admin requests over TCP must carry. Empty: host makes one and keeps it in the state directory. UPKEEP_ADMIN__TOKEN_FILE names a file that holds it.",
 
+	"plugin_trust":                   "What has to be true of plugins before they are run; see docs/plugins/trust.md.",
+	"plugin_trust.require_checksums": "On: without the lock file that host plugins lock writes, no plugin is run. With a lock file, every plugin must be what it says, whether this is on or off.",
+	"plugin_trust.trusted_keys":      "Public keys, as host plugins keygen prints them. When there are any, one of them must have signed the lock file, or no plugin is run.",
+
 	"plugins":                      "Settings of plugins, by name. A plugin that is not named here is enabled and required.",
 	"plugins.NAME.enabled":         "Off: the plugin is not started.",
 	"plugins.NAME.required":        "On: host does not start without the plugin, and its check must be known. Off: its check may be unknown without harm.",
 	"plugins.NAME.memory_limit_mb": "MB that this plugin and the processes that it forks may hold. 0: supervision.plugin_memory_limit_mb.",
 	"plugins.NAME.config":          "The plugin's own settings, which the plugin judges. They win over health_monitoring.thresholds.",
+	"plugins.NAME.environment":     "Names of variables of host's environment that the plugin sees, beside PATH, HOME, TMPDIR, LANG, LC_ALL, TZ, SSL_CERT_FILE and SSL_CERT_DIR. Secrets belong in config.",
 }
 
 // describe gives the description of a key.

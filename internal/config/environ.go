@@ -141,6 +141,13 @@ func typed(text string, leaf leafKey, known bool, at Origin) node {
 		if b, err := strconv.ParseBool(text); err == nil {
 			n.kind, n.text = boolNode, strconv.FormatBool(b)
 		}
+	case leaf.kind == arrayNode:
+		n.kind, n.text = arrayNode, ""
+		for item := range strings.SplitSeq(text, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				n.items = append(n.items, node{kind: stringNode, text: item, at: at})
+			}
+		}
 	case leaf.kind == numberNode:
 		if _, err := strconv.ParseFloat(text, 64); err == nil && json.Valid([]byte(text)) {
 			n.kind = numberNode

@@ -16,6 +16,7 @@ var (
 	secondsType  = reflect.TypeFor[Seconds]()
 	limitsType   = reflect.TypeFor[Thresholds]()
 	pluginsType  = reflect.TypeFor[map[string]Plugin]()
+	listType     = reflect.TypeFor[[]string]()
 )
 
 // leafKey is a key that has a value and not a section.
@@ -52,6 +53,8 @@ func collectKeys(path string, t reflect.Type, live bool, keys map[string]leafKey
 			collectKeys(key, gradedType, leaf.live, keys)
 		case f.Type == secretType:
 			leaf.secret = true
+		case f.Type == listType:
+			leaf.kind = arrayNode
 		case f.Type == secondsType || f.Type.Kind() == reflect.Int:
 			leaf.kind = numberNode
 		case f.Type.Kind() == reflect.Bool:
@@ -112,6 +115,10 @@ func walk(path string, v reflect.Value, live bool, list *[]Setting) {
 			add(key, value.Duration().Seconds(), value.Duration().Seconds())
 		case Secret:
 			add(key, value.String(), string(value))
+		case []string:
+			if value != nil {
+				add(key, value, value)
+			}
 		case map[string]any:
 			if value != nil {
 				add(key, masked(value), value)
@@ -141,7 +148,23 @@ func (c Config) Masked() Config {
 }
 
 // secretName is what the key of a secret looks like in the settings of a plugin.
-var secretName = regexp.MustCompile(`(?i)passw|passphrase|token|secret|credential|(api|private|access)[_-]?key|auth`)
+var secretName = regexp.MustCompile(anyCase(secretWords))
+
+const secretWords = `passw|passphrase|token|secret|credential|(api|private|access)[_-]?key|auth`
+
+// anyCase has a pattern of lower-case letters fit upper case too, in the words
+// that every reader of a JSON Schema knows.
+func anyCase(pattern string) string {
+	var b strings.Builder
+	for _, r := range pattern {
+		if r >= 'a' && r <= 'z' {
+			b.WriteString("[" + string(r) + strings.ToUpper(string(r)) + "]")
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
 
 func masked(v any) any {
 	switch v := v.(type) {

@@ -101,12 +101,13 @@ func TestEveryKeyIsRead(t *testing.T) {
 		Logging: Logging{
 			Level: "warn", Format: "json", File: "/var/log/upkeep.log", MaxSizeMB: 50, BackupCount: 3,
 		},
-		Admin: Admin{Address: "[::1]:18765", Token: "0123456789abcdef"},
+		Admin:       Admin{Address: "[::1]:18765", Token: "0123456789abcdef"},
+		PluginTrust: PluginTrust{RequireChecksums: true, TrustedKeys: []string{"MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}},
 		Plugins: map[string]Plugin{
 			"network": {Enabled: true, MemoryLimitMB: 64, Config: map[string]any{
 				"timeout": 1.5, "paths": []any{"/a", nil, true}, "Deep.Key": map[string]any{"A": "b"},
 			}},
-			"disk": {Required: true},
+			"disk": {Required: true, Environment: []string{"REDIS_HOST", "no_proxy"}},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -74,6 +74,8 @@ func (r *reader) into(key string, n node, v reflect.Value, want string) {
 		}
 	case *string:
 		r.word(key, n, target, want)
+	case *[]string:
+		r.list(key, n, target, want)
 	case *Secret:
 		r.secret(key, n, target)
 	default:
@@ -149,6 +151,10 @@ type textRule struct {
 	read func(string) (string, bool)
 	// pattern is the same for a JSON Schema, as well as a pattern can say it.
 	pattern string
+	// never is what fits the pattern and is refused all the same; empty: nothing.
+	never string
+	// hidden: what is refused may be a secret and is not shown.
+	hidden bool
 }
 
 var textRules = map[string]textRule{
@@ -178,6 +184,21 @@ var textRules = map[string]textRule{
 		read:    func(s string) (string, bool) { return s, len(s) <= 4096 && !strings.ContainsFunc(s, unicode.IsControl) },
 		pattern: `^[^\x00-\x1f\x7f]*$`,
 	},
+	"key": {
+		want:    "the base64 line of an ed25519 public key, as host plugins keygen prints it",
+		read:    func(s string) (string, bool) { return s, publicKey.MatchString(s) },
+		pattern: publicKey.String(),
+		hidden:  true, // somebody may have taken the private key
+	},
+	"variable": {
+		want: "the name of a variable that is not ours (UPKEEP_..., PLUGIN_...) and holds no secret; a secret belongs in the plugin's config",
+		read: func(s string) (string, bool) {
+			ours := strings.HasPrefix(s, envPrefix) || strings.HasPrefix(s, "PLUGIN_")
+			return s, variableName.MatchString(s) && !ours && !secretName.MatchString(s)
+		},
+		pattern: variableName.String(),
+		never:   `^(UPKEEP_|PLUGIN_)|` + anyCase(secretWords),
+	},
 	"address": {
 		want: `"host:port", "off", or nothing for the default`,
 		read: func(s string) (string, bool) {
@@ -198,6 +219,12 @@ func oneOf(words []string) string {
 	last := len(words) - 1
 	return `"` + strings.Join(words[:last], `", "`) + `" or "` + words[last] + `"`
 }
+
+// publicKey is an ed25519 key in PKIX form: a fixed beginning of 12 bytes, then
+// the key's 32.
+var publicKey = regexp.MustCompile(`^MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=$`)
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
 var serverID = regexp.MustCompile(`^[A-Za-z0-9._:@-]{0,128}$`)
 
@@ -231,6 +258,40 @@ func (r *reader) word(key string, n node, target *string, rule string) {
 		return
 	}
 	*target = text
+}
+
+// shown is a value that does not fit, for people.
+func (t textRule) shown(n node) string {
+	if t.hidden && n.kind == stringNode {
+		return fmt.Sprintf("a text of %d bytes", len(n.text))
+	}
+	return n.shown()
+}
+
+// maxList is how many texts a list may have.
+const maxList = 64
+
+// list reads a list of texts, each of which has to fit the rule.
+func (r *reader) list(key string, n node, target *[]string, rule string) {
+	judge := textRules[rule]
+	if n.kind != arrayNode || len(n.items) > maxList {
+		r.add(mistakeAt(key, n.at, judge.shown(n), fmt.Sprintf("a list of at most %d texts, each %s", maxList, judge.want)))
+		return
+	}
+	list := make([]string, 0, len(n.items))
+	for i, item := range n.items {
+		text, fits := judge.read(item.text)
+		if item.kind != stringNode || !fits {
+			r.add(mistakeAt(fmt.Sprintf("%s[%d]", key, i), item.at, judge.shown(item), judge.want))
+			continue
+		}
+		if slices.Contains(list, text) {
+			r.add(mistakeAt(fmt.Sprintf("%s[%d]", key, i), item.at, judge.shown(item), "each text once"))
+			continue
+		}
+		list = append(list, text)
+	}
+	*target = list
 }
 
 // secretRule is what a secret may look like: long enough to resist guessing, and

@@ -96,6 +96,11 @@ func defaultOf(v reflect.Value) any {
 		return nil
 	case Secret:
 		return nil
+	case []string:
+		if value == nil {
+			return nil
+		}
+		return value
 	case Seconds:
 		return value.Duration().Seconds()
 	default:
@@ -105,6 +110,10 @@ func defaultOf(v reflect.Value) any {
 
 // ruled adds what the tag want says.
 func ruled(schema *jsonschema.Schema, rule string) *jsonschema.Schema {
+	if schema.Items != nil {
+		schema.Items, schema.MaxItems, schema.UniqueItems = ruled(schema.Items, rule), new(uint64(maxList)), true
+		return schema
+	}
 	named, isNamed := textRules[rule]
 	switch {
 	case rule == "":
@@ -112,6 +121,9 @@ func ruled(schema *jsonschema.Schema, rule string) *jsonschema.Schema {
 		schema.Type, schema.Pattern, schema.WriteOnly = "string", secretRule.String(), true
 	case isNamed:
 		schema.Pattern = named.pattern
+		if named.never != "" {
+			schema.Not = &jsonschema.Schema{Pattern: named.never}
+		}
 	case strings.Contains(rule, ".."):
 		return ranged(schema, rule)
 	default:

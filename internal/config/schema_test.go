@@ -270,8 +270,11 @@ func TestTheDocumentationHasEveryKeyInItsTable(t *testing.T) {
 	for _, name := range keysOf(pluginType) {
 		f, _ := pluginType.FieldByNameFunc(func(n string) bool { field, _ := pluginType.FieldByName(n); return fieldKey(field) == name })
 		kind := "`true`, `false`"
-		if f.Type.Kind() == reflect.Map {
+		switch f.Type.Kind() {
+		case reflect.Map:
 			kind = "an object"
+		case reflect.Slice:
+			kind = "a list, each " + textRules[f.Tag.Get("want")].want
 		}
 		fmt.Fprintf(&want, "| `plugins.NAME.%s` | %s | %s | %s |\n", name, kind, yes(f.Tag.Get("live") != ""), describe("plugins.x."+name))
 	}
@@ -303,6 +306,8 @@ func accepted(leaf leafKey) string {
 		return "16 to 512 printable letters"
 	case leaf.rule == "level":
 		return "`" + strings.Join(levels, "`, `") + "`"
+	case isNamed && leaf.kind == arrayNode:
+		return "a list, each " + named.want
 	case isNamed:
 		return strings.ReplaceAll(named.want, `"`, "`")
 	case leaf.kind == boolNode:

@@ -248,6 +248,11 @@ func nodeOf(path string, v any, from func(path string) Origin) node {
 		n.kind, n.text = numberNode, strconv.Itoa(v)
 	case float64:
 		n.kind, n.text = numberNode, strconv.FormatFloat(v, 'g', -1, 64)
+	case []string:
+		n.kind = arrayNode
+		for _, item := range v {
+			n.items = append(n.items, nodeOf(path, item, from))
+		}
 	case []any:
 		n.kind = arrayNode
 		for _, item := range v {

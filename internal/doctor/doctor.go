@@ -52,6 +52,8 @@ type Input struct {
 	Listeners func(ctx context.Context, port int) ([]problem.Process, error)
 	// Discover finds the plugins in PluginDir.
 	Discover func() ([]Plugin, []Skipped, error)
+	// Trust reads the lock file of PluginDir.
+	Trust func() Trust
 	// Ask gets a read-only endpoint, e.g. "/health", from the running host.
 	Ask func(ctx context.Context, host Running, path string) ([]byte, error)
 	// LastError of the state directory; nil: none.
@@ -80,8 +82,26 @@ type Plugin struct {
 	// Pinned: its checksum is fixed in plugin.json.
 	Pinned   bool
 	Warnings []string
-	// Verify judges owner, permissions, links and checksum, and may carry a Hint.
-	Verify func() error
+	// Verify judges owner, permissions, links and checksums; locked says that its
+	// files are those of the lock file. The error may carry a Hint.
+	Verify func() (locked bool, err error)
+}
+
+// Trust is what the lock file of the plugin directory says.
+type Trust struct {
+	// Required: no plugin is run without a lock.
+	Required bool
+	// Locked: there is a lock, and it may be believed; Names are the plugins in it.
+	Locked bool
+	Names  []string
+	// SignedBy is the fingerprint of the key whose signature was verified.
+	SignedBy string
+	// Unverified: there is a signature, but no key to verify it with.
+	Unverified bool
+	// Warnings are one sentence each: what is allowed but not wise.
+	Warnings []string
+	// Err is why no plugin may be run, and may carry a Hint.
+	Err error
 }
 
 // Skipped is an entry of the plugin directory that cannot be run.

@@ -164,7 +164,7 @@ func TestEachTroubleIsFoundWithItsFix(t *testing.T) {
 		{"there is no strategy", func(in *Input) { in.Strategy = "careful" }, "plugins", Warn, "careful is not among them", "put it into"},
 		{"a checksum is wrong", func(in *Input) {
 			in.Discover = func() ([]Plugin, []Skipped, error) {
-				return []Plugin{{Name: "bad", Pinned: true, Verify: func() error { return errors.New("its SHA-256 is 00") }}, {Name: "recovery-graded"}}, nil, nil
+				return []Plugin{{Name: "bad", Pinned: true, Verify: func() (bool, error) { return false, errors.New("its SHA-256 is 00") }}, {Name: "recovery-graded"}}, nil, nil
 			}
 		}, "plugin bad", Error, "SHA-256", "put the right file back"},
 		{"a group may write", func(in *Input) {

@@ -21,9 +21,11 @@ func (e *examination) plugins() {
 	var good, names, unwise []string
 	var findings []Finding
 	for _, p := range found {
+		locked := false
 		names = append(names, p.Name)
 		if p.Verify != nil {
-			if err := p.Verify(); err != nil {
+			var err error
+			if locked, err = p.Verify(); err != nil {
 				findings = append(findings, Finding{"plugin " + p.Name, Error, line(err.Error()), line(hint(err, "put the right file back")), ""})
 				continue
 			}
@@ -34,7 +36,7 @@ func (e *examination) plugins() {
 			}
 		}
 		word := p.Name
-		if p.Pinned {
+		if locked || p.Pinned {
 			word += " (checksum verified)"
 		}
 		good = append(good, word)
@@ -61,11 +63,45 @@ func (e *examination) plugins() {
 	default:
 		e.ok(name, "%s in %s", strings.Join(good, ", "), e.PluginDir)
 	}
+	unwise = append(unwise, e.trust(names)...)
 	if len(unwise) > 0 {
 		e.add("plugin permissions", Warn, strings.Join(unwise, "; "), "take the right to write from the group: chmod -R g-w "+e.Platform.Quote(e.PluginDir))
 	}
 	e.findings = append(e.findings, findings...)
 	e.findings = append(e.findings, e.troubledPlugins()...)
+}
+
+// trust is what the lock file says; names are the plugins there are. It gives
+// the warnings about who may write to it.
+func (e *examination) trust(names []string) (unwise []string) {
+	const name = "plugin trust"
+	if e.Trust == nil {
+		return nil
+	}
+	t := e.Trust()
+	var gone []string
+	for _, n := range t.Names {
+		if !slices.Contains(names, n) {
+			gone = append(gone, n)
+		}
+	}
+	signed := "not signed"
+	if t.SignedBy != "" {
+		signed = "signed by the trusted key " + t.SignedBy
+	}
+	switch {
+	case t.Err != nil:
+		e.add(name, Error, "no plugin is run: "+t.Err.Error(), hint(t.Err, "lock what is there: host plugins lock"))
+	case !t.Locked:
+		e.ok(name, "not locked: owners and permissions are judged, checksums are not (host plugins lock)")
+	case len(gone) > 0:
+		e.add(name, Warn, fmt.Sprintf("locked and %s, but not there: %s", signed, strings.Join(gone, ", ")), "install them again, or lock what is there: host plugins lock")
+	case t.Unverified:
+		e.add(name, Warn, "locked; there is a signature, and nothing to verify it with", "set plugin_trust.trusted_keys to the key that signed it")
+	default:
+		e.ok(name, "locked, %s", signed)
+	}
+	return t.Warnings
 }
 
 // troubledPlugins are those that the running host does not get to run.

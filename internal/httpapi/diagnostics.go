@@ -23,6 +23,7 @@ type diagnosticsBody struct {
 	Hub             hubDiagnostics  `json:"hub"`
 	Plugins         []pluginBody    `json:"plugins"`
 	SkippedPlugins  []Skipped       `json:"skipped_plugins"`
+	PluginTrust     PluginTrust     `json:"plugin_trust"`
 	Health          healthExport    `json:"health"`
 	Recovery        recoveryExport  `json:"recovery"`
 	Configuration   []Setting       `json:"configuration"`
@@ -107,6 +108,9 @@ type pluginBody struct {
 	LastError        string   `json:"last_error,omitempty"`
 	Hint             string   `json:"hint,omitempty"`
 	Stderr           []string `json:"stderr"`
+	// Verified is lock, sha256 or empty.
+	Verified    string `json:"verified"`
+	Interpreter string `json:"interpreter,omitempty"`
 }
 
 // diagnostics answers /diagnostics.
@@ -139,7 +143,7 @@ func (a *api) diagnostics(w http.ResponseWriter, r *http.Request) {
 			EventsFailed: st.EventsFailed, Errors: st.Errors, LastActivity: optionalStamp(st.LastActivity), HistorySize: st.HistorySize,
 			ClientVersions: notNil(st.ClientVersions), TakenAt: optionalStamp(st.Taken),
 		}},
-		Plugins: make([]pluginBody, len(m.Plugins)), SkippedPlugins: append([]Skipped{}, m.Skipped...),
+		Plugins: make([]pluginBody, len(m.Plugins)), SkippedPlugins: append([]Skipped{}, m.Skipped...), PluginTrust: m.PluginTrust,
 		Health: m.healthExport(), Recovery: m.recoveryExport(), Configuration: append([]Setting{}, a.opts.Configuration()...),
 	}
 	for i, p := range m.Plugins {
@@ -147,6 +151,7 @@ func (a *api) diagnostics(w http.ResponseWriter, r *http.Request) {
 			Name: p.Name, Kind: p.Kind, Check: p.Check, Version: p.Version, State: p.State, PID: optional(p.PID), Restarts: p.Restarts,
 			StartedAt: optionalStamp(p.Started), NextStart: optionalStamp(p.NextStart), Reloads: p.Reloads, ReloadError: p.ReloadError, ReloadHint: p.ReloadHint,
 			MemoryBytes: p.Memory, MemoryLimitBytes: p.MemoryLimit, LastError: p.LastError, Hint: p.Hint, Stderr: append([]string{}, p.Stderr...),
+			Verified: p.Verified, Interpreter: p.Interpreter,
 		}
 	}
 	a.out.JSON(w, r, http.StatusOK, body)

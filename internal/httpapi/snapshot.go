@@ -40,13 +40,14 @@ type Snapshot struct {
 	Phase Phase
 	// Beat is when host's own loop last turned. Zero: not measured, and /livez
 	// answers 200 whenever it answers.
-	Beat       time.Time
-	Server     Server
-	Monitoring Monitoring
-	Hub        Hub
-	Plugins    []Plugin
-	Skipped    []Skipped
-	Recovery   Recovery
+	Beat        time.Time
+	Server      Server
+	Monitoring  Monitoring
+	Hub         Hub
+	Plugins     []Plugin
+	PluginTrust PluginTrust
+	Skipped     []Skipped
+	Recovery    Recovery
 }
 
 // Server is the host process and where it listens.
@@ -133,6 +134,23 @@ type Plugin struct {
 	Memory, MemoryLimit uint64
 	// Stderr is the tail of what it wrote to standard error.
 	Stderr []string
+	// Verified says by what its files were verified: "lock", "sha256" or nothing.
+	Verified string
+	// Interpreter of an interpreted plugin.
+	Interpreter string
+}
+
+// PluginTrust is what the lock of the plugin directory says.
+type PluginTrust struct {
+	// Required: without a lock no plugin is run.
+	Required bool `json:"required"`
+	// Locked: there is a lock, and it may be believed.
+	Locked bool `json:"locked"`
+	// SignedBy is the fingerprint of the key whose signature was verified.
+	SignedBy string `json:"signed_by,omitempty"`
+	// Error is why no plugin is run, and Hint what to do about it.
+	Error string `json:"error,omitempty"`
+	Hint  string `json:"hint,omitempty"`
 }
 
 // Skipped is an entry of the plugin directory that is no running plugin.

@@ -8,7 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/upkeephub/upkeep/internal/plugintrust"
 )
 
 // Candidate is a plugin that was found and may be started.
@@ -20,6 +23,9 @@ type Candidate struct {
 	Path string
 	// Args of the executable, without its own name.
 	Args []string
+	// Interpreter runs the plugin's script, as its "#!" line or plugin.json names
+	// it; empty for a plugin that needs none. It is not part of the plugin.
+	Interpreter string
 	// Folder in which the plugin runs.
 	Folder string
 	// Description and Config come from plugin.json; both may be empty.
@@ -35,6 +41,8 @@ type Candidate struct {
 	// empty for a command that is not in the folder and has no script.
 	file string
 	root string
+	// manifest is the plugin.json that was read; zero: there is none.
+	manifest plugintrust.File
 }
 
 // Skipped is an entry of the plugin directory that will not be started.
@@ -67,6 +75,9 @@ var pluginName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // manifestName is the optional description beside a plugin's executable.
 const manifestName = "plugin.json"
 
+// trustFiles of the plugin directory are no plugins.
+var trustFiles = []string{plugintrust.LockName, plugintrust.SignatureName}
+
 // Discover looks for plugins in dir: DIR/<name>/<name>, with a plugin.json
 // beside it if it likes, or an executable file DIR/<name>. On Windows
 // executables end in ".exe". Both lists are sorted by name. Hidden entries are
@@ -94,7 +105,7 @@ func Discover(dir string) (found []Candidate, skipped []Skipped, err error) {
 	}
 	names := map[string]bool{}
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), ".") {
+		if strings.HasPrefix(entry.Name(), ".") || slices.Contains(trustFiles, entry.Name()) {
 			continue
 		}
 		c, refusal := examine(root, entry.Name())
@@ -171,11 +182,11 @@ func examine(root, entry string) (Candidate, *distrust) {
 		c.Name = entry
 		return examineFolder(c, path)
 	case !info.Mode().IsRegular():
-		return Candidate{}, &distrust{"is no regular file (" + kindOf(info.Mode()) + ")", "remove it from the plugin directory"}
+		return Candidate{}, &distrust{"is no regular file (" + plugintrust.KindOf(info.Mode()) + ")", "remove it from the plugin directory"}
 	case !executable(path, info):
 		return Candidate{}, &distrust{"is not executable", notExecutableRemedy(path)}
 	}
-	return trusted(c)
+	return ownScript(c)
 }
 
 func examineFolder(c Candidate, folder string) (Candidate, *distrust) {
@@ -190,7 +201,7 @@ func examineFolder(c Candidate, folder string) (Candidate, *distrust) {
 	if warning != "" {
 		c.Warnings = append(c.Warnings, warning)
 	}
-	c.Description, c.Config, c.SHA256, c.Args = m.Description, m.Config, m.SHA256, m.Args
+	c.Description, c.Config, c.SHA256, c.Args, c.manifest = m.Description, m.Config, m.SHA256, m.Args, m.file
 	if m.Command != "" {
 		return examineCommand(c, m.Command)
 	}
@@ -215,12 +226,12 @@ func ownFile(c Candidate, path string) (Candidate, *distrust) {
 	case err != nil:
 		return Candidate{}, &distrust{pathCause(err).Error(), "let the user that runs host read it"}
 	case info.IsDir() || !info.Mode().IsRegular():
-		return Candidate{}, &distrust{filepath.Base(path) + " is no regular file (" + kindOf(info.Mode()) + ")", "put the executable in its place"}
+		return Candidate{}, &distrust{filepath.Base(path) + " is no regular file (" + plugintrust.KindOf(info.Mode()) + ")", "put the executable in its place"}
 	case !executable(path, info):
 		return Candidate{}, &distrust{"is not executable", notExecutableRemedy(path)}
 	}
 	c.Path, c.file = path, path
-	return trusted(c)
+	return ownScript(c)
 }
 
 // examineCommand resolves the command of a plugin.json: a file of the folder
@@ -243,6 +254,9 @@ func examineCommand(c Candidate, command string) (Candidate, *distrust) {
 			fmt.Sprintf("%s names the command %q, which is not on PATH", manifestName, command), "install it, or correct the command"}
 	}
 	c.Path = path
+	if refusal := c.interpretedBy(path); refusal != nil {
+		return Candidate{}, refusal
+	}
 	for _, arg := range c.Args {
 		script, refusal := inside(c.Folder, filepath.Join(c.Folder, filepath.FromSlash(arg)))
 		if refusal != nil || filepath.IsAbs(arg) {
@@ -302,33 +316,9 @@ func inside(folder, path string) (string, *distrust) {
 // trust judges owner and permissions of a file or folder. It gives a warning,
 // or the reason why nothing in there is run.
 func trust(path string, info fs.FileInfo) (warning string, refusal *distrust) {
-	what := "file"
-	if info.IsDir() {
-		what = "folder"
+	warning, bad := plugintrust.Judge(path, info)
+	if bad != nil {
+		return "", &distrust{bad.Reason, bad.Remedy}
 	}
-	world, group, stranger := access(info)
-	switch {
-	case world:
-		return "", &distrust{fmt.Sprintf("anybody may write to its %s %s", what, path), "run: chmod o-w " + path}
-	case stranger != "":
-		return "", &distrust{fmt.Sprintf("its %s %s belongs to %s, neither to the user that runs host nor to root", what, path, stranger),
-			"run: chown root " + path}
-	case group:
-		return fmt.Sprintf("its group may write to the %s %s", what, path), nil
-	}
-	return "", nil
-}
-
-func kindOf(mode fs.FileMode) string {
-	switch {
-	case mode.IsDir():
-		return "a folder"
-	case mode&fs.ModeNamedPipe != 0:
-		return "a fifo"
-	case mode&fs.ModeSocket != 0:
-		return "a socket"
-	case mode&fs.ModeDevice != 0:
-		return "a device"
-	}
-	return mode.String()
+	return warning, nil
 }

@@ -15,9 +15,6 @@ func executable(path string, _ fs.FileInfo) bool {
 
 func notExecutableRemedy(string) string { return "a plugin ends in .exe on this platform" }
 
-// access knows no owners here; the directory's own protection applies.
-func access(fs.FileInfo) (world, group bool, stranger string) { return false, false, "" }
-
 func identity(info fs.FileInfo) fileIdentity {
 	return fileIdentity{size: info.Size(), modified: info.ModTime()}
 }

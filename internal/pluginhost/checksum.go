@@ -1,13 +1,12 @@
 package pluginhost
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"time"
+
+	"github.com/upkeephub/upkeep/internal/plugintrust"
 )
 
 // fileIdentity tells whether a file may have changed since it was last read.
@@ -49,16 +48,13 @@ func (p *pin) forget() {
 }
 
 func sumOf(content io.Reader) (string, error) {
-	hash := sha256.New()
-	if _, err := io.Copy(hash, content); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
+	f, err := plugintrust.Sum(content)
+	return f.SHA256, err
 }
 
 // fileSum is the SHA-256 of a file in lower-case hexadecimal.
 func fileSum(path string) (string, error) {
-	file, err := os.Open(path)
+	file, _, err := plugintrust.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -69,61 +65,45 @@ func fileSum(path string) (string, error) {
 // errChanged: the file is not the one that was started first.
 var errChanged = errors.New("its file has changed since host started it")
 
-// verify checks before each start that the candidate may still be run. It
-// looks again at owner, permissions and links, and reads the file when it is
-// new or may have changed. Between this check and the start only those who may
-// write to the folder can exchange the file, and they are trusted. want is the configured SHA-256 or empty.
-func (p *pin) verify(c Candidate, want string) error {
-	refuse := func(err error, remedy string) error { return &LaunchError{Plugin: c.Name, Err: err, Remedy: remedy} }
-	_, refusal := trusted(c)
-	if path, bad := inside(c.root, c.file); refusal == nil && c.file != "" {
-		if refusal = bad; bad == nil && path != c.file {
-			refusal = &distrust{"its file was replaced by a link", "put the file back, or restart host after the change"}
-		}
+// Verify judges, as before a start, whether the plugin may be run: owner,
+// permissions and links of its files and folders, their checksums where
+// plugin.json or the lock of the directory fixes them, and the lock's signature
+// where policy asks for one. It reads the files and starts nothing. locked says
+// that it is what the lock says. The error is nil or a *LaunchError.
+func (c Candidate) Verify(policy plugintrust.Policy) (locked bool, err error) {
+	policy.Dir = c.root
+	var p pin
+	defer p.forget()
+	h, err := p.hold(c, c.SHA256, &gate{policy: policy}, "")
+	if err != nil {
+		return false, err
 	}
-	if refusal != nil {
-		return refuse(errors.New(refusal.reason), refusal.remedy)
+	defer h.release()
+	return h.entry != nil, nil
+}
+
+// Measure gives the files that a lock has for the plugin. An executable is
+// locked with its plugin.json. Where an interpreter runs a file of the folder, or
+// plugin.json names a command that is no file of it, the whole folder is.
+func (c Candidate) Measure() (map[string]plugintrust.File, error) {
+	if err := c.stillTrusted(); err != nil {
+		return nil, err
 	}
+	folder := plugintrust.Folder{Path: c.Folder}
 	if c.file == "" {
-		return nil
+		return folder.Read("")
 	}
-	file, err := os.Open(c.file)
+	file, _, err := plugintrust.Open(c.file)
 	if err != nil {
-		return refuse(err, "let the user that runs host read it")
+		return nil, err
 	}
-	keep := false
-	defer func() {
-		if !keep {
-			_ = file.Close()
-		}
-	}()
-	info, err := file.Stat()
+	defer file.Close()
+	if c.Folder != c.root && (c.Path != c.file || isScript(file)) {
+		return folder.Read("")
+	}
+	sum, err := plugintrust.Sum(file)
 	if err != nil {
-		return refuse(err, "let the user that runs host read it")
+		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return refuse(errors.New("its file is no regular file any more"), "put the plugin back, then release it")
-	}
-	id := identity(info)
-	if id == p.last {
-		return nil
-	}
-	if want == "" && p.last == (fileIdentity{}) {
-		p.last, p.file, keep = id, file, true
-		return nil
-	}
-	p.settle()
-	sum, err := sumOf(file)
-	if err != nil {
-		return refuse(err, "let the user that runs host read it")
-	}
-	switch {
-	case want != "" && sum != want:
-		return refuse(fmt.Errorf("its SHA-256 is %s, but %s is configured", sum, want),
-			"install the file that was meant, or correct sha256")
-	case p.last != (fileIdentity{}) && sum != p.sum:
-		return refuse(errChanged, "reload the plugin to run the new file: host plugins reload "+c.Name)
-	}
-	p.sum, p.last = sum, id
-	return nil
+	return c.files(sum), nil
 }

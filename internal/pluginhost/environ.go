@@ -9,12 +9,15 @@ import (
 // rest may hold secrets.
 var inherited = append([]string{"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"}, inheritedHere...)
 
-// cleanEnviron picks what a plugin may inherit from environ and adds marker.
-func cleanEnviron(environ []string, marker string) []string {
+// cleanEnviron picks what a plugin may inherit from environ, with those that
+// further names, and adds marker. Our own variables never pass: they may hold
+// tokens, and the handshake is ours to make.
+func cleanEnviron(environ, further []string, marker string) []string {
 	var env []string
 	for _, pair := range environ {
 		key, _, found := strings.Cut(pair, "=")
-		if found && slices.Contains(inherited, key) {
+		ours := strings.HasPrefix(key, "UPKEEP_") || strings.HasPrefix(key, "PLUGIN_")
+		if found && !ours && (slices.Contains(inherited, key) || slices.Contains(further, key)) {
 			env = append(env, pair)
 		}
 	}

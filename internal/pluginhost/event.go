@@ -71,4 +71,20 @@ type Snapshot struct {
 	StderrTail []string
 	// Warnings of discovery: what is allowed but not wise.
 	Warnings []string
+	// Interpreter of an interpreted plugin; empty for others.
+	Interpreter string
+	// Verified says by what the plugin's files were verified at the latest start.
+	Verified Verified
 }
+
+// Verified says by what a plugin's files were verified before a start.
+type Verified string
+
+const (
+	// Unverified: by nothing but owners and permissions, or not at all.
+	Unverified Verified = ""
+	// VerifiedBySum: the checksum of its executable or script, which is configured.
+	VerifiedBySum Verified = "sha256"
+	// VerifiedByLock: the plugin directory's lock, which has all of its files.
+	VerifiedByLock Verified = "lock"
+)

@@ -77,6 +77,10 @@ func bePlugin(mode string) {
 	p := &fakePlugin{name: name, mode: mode}
 	cookie := goplugin.HandshakeConfig{MagicCookieKey: handshake.CookieKey, MagicCookieValue: handshake.CookieValue}
 	version := handshake.ProtocolVersion
+	if word, ok := strings.CutPrefix(mode, "says="); ok {
+		fmt.Fprintln(os.Stderr, word)
+		os.Exit(0)
+	}
 	switch mode {
 	case "silent":
 		select {}

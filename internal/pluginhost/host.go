@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/upkeephub/upkeep/internal/plugintrust"
 )
 
 // Host finds the plugins of one directory and keeps them alive. All methods may
@@ -51,6 +53,8 @@ func New(o Options) (*Host, error) {
 	if h.root, err = resolve(o.Dir); err != nil {
 		return nil, err
 	}
+	h.opts.gate = &gate{policy: o.Trust, open: o.IgnoreLock}
+	h.opts.gate.policy.Dir = h.root
 	found, h.skipped = h.judge(found, skipped)
 	for _, c := range found {
 		h.pending.Add(1)
@@ -75,6 +79,15 @@ func (h *Host) judge(found []Candidate, skipped []Skipped) ([]Candidate, []Skipp
 	for _, s := range skipped {
 		known[s.Name] = true
 	}
+	if state, err := h.opts.gate.read(); err == nil { // else each plugin is refused with the reason
+		for name := range state.Lock.Plugins {
+			if !known[name] {
+				known[name] = true
+				skipped = append(skipped, Skipped{name, "is in " + plugintrust.LockName + ", but " + h.opts.Dir + " holds no such plugin",
+					"install it again, or lock what is there: host plugins lock"})
+			}
+		}
+	}
 	for name := range h.given.Settings {
 		if !known[name] {
 			skipped = append(skipped, Skipped{name, "is configured, but " + h.opts.Dir + " holds no such plugin", "correct the name in the configuration, or install the plugin"})
@@ -93,7 +106,7 @@ func prepareRuntimeDir(dir string) error {
 	if err != nil {
 		return fmt.Errorf("make the folder for the plugins' sockets: %w", err)
 	}
-	if _, _, stranger := access(info); !info.IsDir() || stranger != "" {
+	if _, _, stranger := plugintrust.Access(info); !info.IsDir() || stranger != "" {
 		return fmt.Errorf("the folder for the plugins' sockets, %s, is a link or belongs to somebody else: remove it", dir)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
@@ -117,6 +130,9 @@ func prepareRuntimeDir(dir string) error {
 func (h *Host) Run(ctx context.Context) error {
 	for _, s := range h.Skipped() {
 		h.opts.Log.Warn("plugin skipped", "plugin", s.Name, "reason", s.Reason, "hint", s.Remedy)
+	}
+	for _, w := range h.Trust().Warnings {
+		h.opts.Log.Warn("plugins may be exchanged by others", "reason", w)
 	}
 	h.mu.Lock()
 	h.running = ctx
@@ -172,6 +188,10 @@ func (h *Host) Skipped() []Skipped {
 	defer h.mu.Unlock()
 	return slices.Clone(h.skipped)
 }
+
+// Trust gives what the directory's lock said when it was last read: at New, when
+// the directory was looked at again, and before each start of a plugin.
+func (h *Host) Trust() Trust { return h.opts.gate.trust() }
 
 // Instance gives the plugin of that name; the error is an ErrUnknownPlugin that
 // names those there are.

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+
+	"github.com/upkeephub/upkeep/internal/plugintrust"
 )
 
 // installed is a plugin as it lies on disk, with what is known of its file
@@ -46,6 +48,7 @@ func (f *installed) runs(c Candidate) bool {
 type look struct {
 	path           string
 	file, manifest fileIdentity
+	lock, signed   fileIdentity // of the plugin directory: a new lock may let it run
 }
 
 // lookAt sees what is at the candidate's paths now; what is missing has no identity.
@@ -56,6 +59,12 @@ func lookAt(c Candidate) look {
 	}
 	if info, err := os.Stat(filepath.Join(c.Folder, manifestName)); err == nil && c.Folder != c.root {
 		l.manifest = identity(info)
+	}
+	if info, err := os.Stat(filepath.Join(c.root, plugintrust.LockName)); err == nil {
+		l.lock = identity(info)
+	}
+	if info, err := os.Stat(filepath.Join(c.root, plugintrust.SignatureName)); err == nil {
+		l.signed = identity(info)
 	}
 	return l
 }

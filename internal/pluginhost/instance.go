@@ -53,7 +53,7 @@ func newInstance(c Candidate, o *Options, given Configuration, checks *checkName
 		restarts: restarts{policy: o.Restart}, released: make(chan struct{}, 1), renewed: make(chan struct{}, 1),
 		tried: installed{candidate: c}, triedLook: lookAt(c),
 		handovers: make(chan handover), ended: make(chan struct{}), cancel: func() {},
-		snapshot: Snapshot{Name: c.Name, Path: c.Path, Description: c.Description, State: Stopped, Warnings: c.Warnings, MemoryLimit: cmp.Or(given.Settings[c.Name].MemoryLimit, o.MemoryLimit)},
+		snapshot: Snapshot{Name: c.Name, Path: c.Path, Description: c.Description, State: Stopped, Warnings: c.Warnings, Interpreter: c.Interpreter, MemoryLimit: cmp.Or(given.Settings[c.Name].MemoryLimit, o.MemoryLimit)},
 	}
 }
 
@@ -339,6 +339,7 @@ func (i *Instance) attach(s *session) {
 	i.session = s
 	c := s.from.candidate
 	i.snapshot.Path, i.snapshot.Description, i.snapshot.Warnings = c.Path, c.Description, c.Warnings
+	i.snapshot.Interpreter, i.snapshot.Verified = c.Interpreter, s.verified
 	i.snapshot.Info = s.info
 	i.snapshot.PID = s.run.process().PID()
 	i.snapshot.StartedAt = s.ready

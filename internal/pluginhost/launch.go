@@ -22,7 +22,7 @@ import (
 func (i *Instance) launch(ctx context.Context, from *installed) (*session, error) {
 	c := from.candidate
 	seen := lookAt(c)
-	err := from.pin.verify(c, i.wantSum(c))
+	code, err := from.pin.hold(c, i.wantSum(c), i.opts.gate, i.opts.RuntimeDir)
 	i.mu.Lock()
 	i.tried, i.triedLook = *from, seen
 	i.mu.Unlock()
@@ -32,17 +32,17 @@ func (i *Instance) launch(ctx context.Context, from *installed) (*session, error
 	starting, cancel := context.WithTimeout(ctx, i.opts.StartTimeout)
 	defer cancel()
 	s, err := open(starting, sessionSpec{
-		plugin: i.name, runtimeDir: i.opts.RuntimeDir, log: i.log, timeout: i.opts.StartTimeout,
+		plugin: i.name, runtimeDir: i.opts.RuntimeDir, log: i.log, timeout: i.opts.StartTimeout, code: code,
 		spec: child.Spec{
 			Name: i.name, Path: c.Path, Args: c.Args, Dir: c.Folder,
-			Env: cleanEnviron(i.opts.Environ, i.opts.Marker),
+			Env: cleanEnviron(i.opts.Environ, i.opts.Settings[i.name].Environment, i.opts.Marker),
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.from = from
-	if err := i.introduce(starting, s); err != nil {
+	s.from, s.verified = from, code.verified(i.wantSum(c))
+	if err := i.introduce(starting, s, code.version()); err != nil {
 		select { // a process that is dying by itself gets the time to say how
 		case <-s.ctx.Done():
 		case <-starting.Done():
@@ -55,8 +55,9 @@ func (i *Instance) launch(ctx context.Context, from *installed) (*session, error
 	return s, nil
 }
 
-// introduce asks a fresh process who it is and configures it.
-func (i *Instance) introduce(ctx context.Context, s *session) error {
+// introduce asks a fresh process who it is and configures it. version is the one
+// that it has to have; empty: any.
+func (i *Instance) introduce(ctx context.Context, s *session, version string) error {
 	ctx, cancel := s.tie(ctx)
 	defer cancel()
 	refuse := func(err error, remedy string) error { return &LaunchError{Plugin: i.name, Err: err, Remedy: remedy} }
@@ -71,6 +72,10 @@ func (i *Instance) introduce(ctx context.Context, s *session) error {
 	info, err := descriptionFromProto(i.name, described)
 	if err != nil {
 		return refuse(err, "rename the file, or correct what the plugin says in Describe")
+	}
+	if version != "" && info.Version != version {
+		return refuse(fmt.Errorf("it calls itself version %q, but %q is locked", info.Version, version),
+			"put back what was locked; or, if the change was meant, run: host plugins lock")
 	}
 	if _, err := compileSchema(info.Schema); err != nil {
 		return refuse(err, "correct config_schema in the plugin's Describe")

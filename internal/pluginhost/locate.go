@@ -44,5 +44,5 @@ func Locate(path string) (Candidate, error) {
 // Spec is how host starts the plugin: its command, its folder, and of environ
 // only what plugins inherit. The handshake's variables are not in it.
 func (c Candidate) Spec(environ []string) child.Spec {
-	return child.Spec{Name: c.Name, Path: c.Path, Args: c.Args, Dir: c.Folder, Env: cleanEnviron(environ, "")}
+	return child.Spec{Name: c.Name, Path: c.Path, Args: c.Args, Dir: c.Folder, Env: cleanEnviron(environ, nil, "")}
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/upkeephub/upkeep/internal/plugintrust"
 )
 
 // manifest is the optional plugin.json.
@@ -20,6 +22,8 @@ type manifest struct {
 	Args        []string       `json:"args"`
 	Config      map[string]any `json:"config"`
 	SHA256      string         `json:"sha256"`
+
+	file plugintrust.File // its own size and checksum
 }
 
 const (
@@ -44,12 +48,12 @@ func readManifest(root, folder string) (m manifest, warning string, refusal *dis
 		return m, "", &distrust{manifestName + ": " + pathCause(err).Error(), "let the user that runs host read it"}
 	}
 	if !info.Mode().IsRegular() {
-		return m, "", &distrust{manifestName + " is no regular file (" + kindOf(info.Mode()) + ")", "replace it by a file"}
+		return m, "", &distrust{manifestName + " is no regular file (" + plugintrust.KindOf(info.Mode()) + ")", "replace it by a file"}
 	}
 	if warning, refusal = trust(path, info); refusal != nil {
 		return m, "", refusal
 	}
-	file, err := os.Open(path)
+	file, _, err := plugintrust.Open(path)
 	if err != nil {
 		return m, "", &distrust{manifestName + ": " + pathCause(err).Error(), "let the user that runs host read it"}
 	}
@@ -62,6 +66,10 @@ func readManifest(root, folder string) (m manifest, warning string, refusal *dis
 	if err != nil {
 		return m, "", &distrust{fmt.Sprintf("%s: %v", manifestName, err),
 			`correct it; it may have "description", "command", "args", "config" and "sha256"`}
+	}
+	m.file, err = plugintrust.Sum(bytes.NewReader(text))
+	if err != nil {
+		return m, "", &distrust{manifestName + ": " + err.Error(), "let the user that runs host read it"}
 	}
 	return m, warning, nil
 }

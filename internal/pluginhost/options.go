@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/upkeephub/upkeep/internal/plugintrust"
 )
 
 // Settings are what the operator configured for one plugin.
@@ -19,6 +21,8 @@ type Settings struct {
 	// SHA256 in hexadecimal pins the plugin's file. It wins over plugin.json,
 	// which whoever exchanges the file could exchange too. Empty: not pinned.
 	SHA256 string
+	// Environment names further variables of Options.Environ that the plugin sees.
+	Environment []string
 	// Required: the plugin is not removed when its files go while it runs.
 	Required bool
 	// MemoryLimit in bytes wins over that of the Options; 0: that one.
@@ -43,6 +47,10 @@ type Options struct {
 	Environ []string
 	// Settings by plugin name.
 	Settings map[string]Settings
+	// Trust is what is asked of the plugin directory; its Dir is taken from Dir above.
+	Trust plugintrust.Policy
+	// IgnoreLock: the directory's lock is not looked at; a new one is being made.
+	IgnoreLock bool
 	// Thresholds are merged, key by key, into config.thresholds of every plugin
 	// whose JSON Schema names properties.thresholds.properties.KEY.
 	Thresholds map[string]float64
@@ -98,6 +106,8 @@ type Options struct {
 	// WatchPause is the first pause before an ended watch stream is opened
 	// again; it doubles up to a minute.
 	WatchPause time.Duration
+
+	gate *gate // made by New
 }
 
 // DefaultOptions are the documented times and policies, and our own environment.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os/exec"
@@ -23,6 +24,7 @@ import (
 // end of the pipes would hide a death behind a forgotten grandchild.
 type processRunner struct {
 	spec child.Spec
+	code *held // what is executed; arranged by Start
 
 	mu     sync.Mutex
 	proc   *child.Process
@@ -53,12 +55,38 @@ func (r *processRunner) Start(context.Context) error {
 	if r.killed {
 		return errKilledEarly
 	}
-	proc, err := child.Start(r.spec)
-	if err != nil {
-		return err
+	proc, err := r.execute()
+	if proc != nil {
+		r.proc = proc
 	}
-	r.proc = proc
-	return nil
+	return err
+}
+
+// execute starts what is held. A process that has begun is returned even with
+// an error.
+func (r *processRunner) execute() (*child.Process, error) {
+	defer r.code.close()
+	spec := r.spec
+	if err := r.code.arrange(&spec, r.tmpDir); err != nil {
+		return nil, err
+	}
+	proc, err := child.Start(spec)
+	if err != nil {
+		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+			pathErr.Path = r.spec.Path // what people know it by
+		}
+		return nil, err
+	}
+	changed, err := r.code.changed()
+	if err == nil && !changed {
+		return proc, nil
+	}
+	r.ended = true
+	proc.Kill()
+	if err == nil {
+		err = errors.New("its file was changed while it was started")
+	}
+	return proc, &LaunchError{Plugin: r.spec.Name, Err: err, Remedy: "release the plugin once its file is complete"}
 }
 
 // process is the running or ended process; nil before Start.

@@ -55,6 +55,8 @@ type session struct {
 	loads  map[string]bool  // metrics that are described as load
 	missed atomic.Int32     // checks in a row without an answer
 	from   *installed       // what was started
+	// verified says by what its files were verified.
+	verified Verified
 	// calls are under way. One begins, under the lock of the Instance, only while
 	// this is the process that is asked; so none begins once another took over.
 	calls sync.WaitGroup
@@ -76,6 +78,7 @@ type sessionSpec struct {
 	runtimeDir string
 	log        hclog.Logger // for what the plugin writes
 	timeout    time.Duration
+	code       *held // what is executed; released with the session
 }
 
 // connPlugin lets go-plugin dispense the bare connection.
@@ -106,7 +109,7 @@ func open(ctx context.Context, spec sessionSpec) (*session, error) {
 	spec.spec.Stdout = printed
 	spec.spec.FirstStdoutRaw = true
 	s := &session{
-		plugin: spec.plugin, log: spec.log, run: &processRunner{spec: spec.spec},
+		plugin: spec.plugin, log: spec.log, run: &processRunner{spec: spec.spec, code: spec.code},
 		dead: make(chan struct{}), condemned: make(chan verdict, 1),
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
@@ -231,6 +234,9 @@ func (s *session) explain(ctx context.Context, err error) error {
 	fail := func(again bool, remedy string, cause error) error {
 		return &LaunchError{Plugin: s.plugin, Err: cause, Remedy: remedy, Tail: s.exit().Tail, again: again}
 	}
+	if launch, ok := errors.AsType[*LaunchError](err); ok {
+		return launch
+	}
 	if s.run.process() == nil {
 		return explainExec(s.plugin, s.run.spec.Path, err)
 	}
@@ -347,6 +353,7 @@ func (s *session) close() {
 		if dir := s.run.socketDir(); dir != "" {
 			_ = os.RemoveAll(dir)
 		}
+		s.run.code.release()
 	}()
 	select {
 	case <-gone:

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/upkeephub/upkeep/internal/plugintrust"
 )
 
 func TestACandidateIsVerifiedWithoutAStart(t *testing.T) {
@@ -23,11 +25,11 @@ func TestACandidateIsVerifiedWithoutAStart(t *testing.T) {
 		t.Fatalf("found %v, skipped %v, %v", found, skipped, err)
 	}
 	c := found[0]
-	if err := c.Verify(); err != nil {
+	if _, err := c.Verify(plugintrust.Policy{}); err != nil {
 		t.Errorf("a plugin in order is refused: %v", err)
 	}
 	c.SHA256 = strings.Repeat("0", 64)
-	if err := c.Verify(); err == nil || !strings.Contains(err.Error(), "SHA-256") {
+	if _, err := c.Verify(plugintrust.Policy{}); err == nil || !strings.Contains(err.Error(), "SHA-256") {
 		t.Errorf("a wrong checksum gives %v", err)
 	}
 	c.SHA256 = ""
@@ -35,7 +37,7 @@ func TestACandidateIsVerifiedWithoutAStart(t *testing.T) {
 		if err := os.Chmod(path, 0o757); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Verify(); err == nil || !strings.Contains(err.Error(), "anybody may write") {
+		if _, err := c.Verify(plugintrust.Policy{}); err == nil || !strings.Contains(err.Error(), "anybody may write") {
 			t.Errorf("a plugin that anybody may write gives %v", err)
 		}
 	}
