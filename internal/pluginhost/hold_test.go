@@ -137,7 +137,7 @@ func TestAFileThatIsExchangedAfterItWasJudgedIsNotRun(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsWrittenIntoBeforeItRunsIsRefused(t *testing.T) {
+func TestALockedFileThatIsWrittenIntoBeforeItRunsIsRefused(t *testing.T) {
 	dir := pluginDir(t)
 	exe := filepath.Join(dir, "elf")
 	text, err := os.ReadFile(testBinary(t))
@@ -145,6 +145,7 @@ func TestAFileThatIsWrittenIntoBeforeItRunsIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, exe, string(text), 0o755)
+	lockAll(t, dir)
 	h, c := bound(t, dir, "elf")
 	f, err := os.OpenFile(exe, os.O_WRONLY|os.O_APPEND, 0)
 	if err == nil {
