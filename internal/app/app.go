@@ -18,6 +18,7 @@ import (
 	"github.com/upkeephub/upkeep/internal/hubproc"
 	"github.com/upkeephub/upkeep/internal/instance"
 	"github.com/upkeephub/upkeep/internal/pluginhost"
+	"github.com/upkeephub/upkeep/internal/systemd"
 )
 
 // ErrEmergencyStop is Run's error after emergency_stop.
@@ -53,7 +54,8 @@ type App struct {
 	begin     chan struct{} // closed when the first round of checks may begin
 	settings  *settings
 	recovered recoveries
-	undo      []step // what New did, in order; Stop walks it backwards
+	manager   *systemd.Notifier // of services; nil: there is none
+	undo      []step            // what New did, in order; Stop walks it backwards
 }
 
 // step is something to undo.
@@ -93,6 +95,7 @@ func New(opts Options) (a *App, err error) {
 	a.settings = newSettings(a.cfg, origins)
 	a.log = a.newLog()
 	a.tellNotices(origins)
+	a.findManager()
 	if err = a.checkPlugins(a.cfg.Plugins); err != nil {
 		return a, err
 	}
@@ -127,7 +130,7 @@ func (a *App) Run(ctx context.Context) error {
 	// Each loop has its own context, since they end in an order: first what
 	// could act, then what serves, then what tells.
 	var loops sync.WaitGroup
-	failed := make(chan error, 10) // one slot for each loop; read by Run while it serves
+	failed := make(chan error, 11) // one slot for each loop; read by Run while it serves
 	loop := func(name string, ctx context.Context, run func(context.Context) error) <-chan struct{} {
 		ended := make(chan struct{})
 		loops.Go(func() {
@@ -160,11 +163,13 @@ func (a *App) Run(ctx context.Context) error {
 		if a.ready(ctx) {
 			a.phase.CompareAndSwap(httpapi.Starting, httpapi.Running)
 			a.firstScreen()
+			a.tellManager(a.manager.Ready(a.statusLine()))
 			close(a.begin)
 		}
 		return nil
 	})
 	loop("reload", acting, a.reloadOnHangup)
+	loop("signs of life", serving, a.feedManager)
 
 	var result error
 	select {
@@ -181,6 +186,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	began := time.Now()
 	a.phase.Store(httpapi.Stopping)
+	a.tellManager(a.manager.Stopping("telling the clients and stopping"))
 	stopActing()
 	if !within(monitorEnded, stopPartTimeout) {
 		a.log.Warn("the monitor did not stop in time")

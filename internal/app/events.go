@@ -54,6 +54,7 @@ func (a *App) hooks() monitor.Hooks {
 				level = hclog.Warn
 			}
 			log.Log(level, "health changed", "from", t.From.String(), "to", t.To.String(), "why", why(r))
+			a.tellManager(a.manager.Status(a.statusLineOf(t.To)))
 		},
 		Incident: func(i recovery.Incident, opened bool) {
 			if opened {

@@ -227,7 +227,9 @@ func (a *App) reloadOnHangup(ctx context.Context) error {
 			return nil
 		case <-a.opts.Hangups:
 			bounded, cancel := context.WithTimeout(ctx, holdTimeout)
+			a.tellManager(a.manager.Reloading())
 			_, _ = (*operations)(a).Reload(bounded)
+			a.tellManager(a.manager.Ready(a.statusLine()))
 			cancel()
 		}
 	}
