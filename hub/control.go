@@ -14,6 +14,10 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
+// finishTimeout bounds what a hub does between its answer to Stop and its end. It is
+// less than the supervisor waits.
+const finishTimeout = 700 * time.Millisecond
+
 // control answers the supervisor on the control channel: it translates between
 // the wire and Hub, and keeps the order load, accept, stop.
 type control struct {
@@ -71,11 +75,15 @@ func (c *control) Load(_ context.Context, request *hubv1.LoadRequest) (*hubv1.Lo
 	return &hubv1.LoadResponse{}, nil
 }
 
-// Accept starts to serve on the inherited listeners and returns at once.
-func (c *control) Accept(_ context.Context, request *hubv1.AcceptRequest) (*hubv1.AcceptResponse, error) {
+// Accept takes over the event log, for which it waits for the hub before this one,
+// and starts to serve on the inherited listeners.
+func (c *control) Accept(ctx context.Context, request *hubv1.AcceptRequest) (*hubv1.AcceptResponse, error) {
 	hub, err := c.loaded()
 	if err != nil {
 		return nil, err
+	}
+	if err := hub.TakeLog(ctx); err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,7 +135,8 @@ func (c *control) ClearConnections(ctx context.Context, request *hubv1.ClearConn
 	return &hubv1.ClearConnectionsResponse{Closed: int64(closed)}, nil
 }
 
-// Stop ends the hub. The process ends once the answer is sent.
+// Stop ends the hub. It answers as soon as another hub may accept; the process ends
+// when the clients are told.
 func (c *control) Stop(ctx context.Context, request *hubv1.StopRequest) (*hubv1.StopResponse, error) {
 	hub, err := c.loaded()
 	if err != nil {
@@ -140,12 +149,17 @@ func (c *control) Stop(ctx context.Context, request *hubv1.StopRequest) (*hubv1.
 	if again {
 		return nil, status.Error(codes.FailedPrecondition, "the hub is stopping already")
 	}
-	statistics := hub.Stop(ctx, request.GetReason(), request.GetDrain().AsDuration())
+	hub.release(ctx, request.GetReason(), request.GetDrain().AsDuration())
 	c.mu.Lock()
 	c.stopped = true
 	c.mu.Unlock()
-	c.end(nil)
-	return &hubv1.StopResponse{Statistics: statistics.proto()}, nil
+	go func() { // the process ends with it
+		finishing, cancel := context.WithTimeout(context.Background(), finishTimeout)
+		defer cancel()
+		hub.finish(finishing)
+		c.end(nil)
+	}()
+	return &hubv1.StopResponse{Statistics: hub.Statistics().proto()}, nil
 }
 
 func (c *control) isStopped() bool {

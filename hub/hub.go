@@ -77,6 +77,8 @@ type Hub struct {
 	takeLog sync.Once
 	tookLog error // what taking the log came to, read after takeLog
 
+	leaving []*link // of those whom release told
+
 	stopping atomic.Bool
 	mu       sync.Mutex
 	servers  []*http.Server
@@ -269,6 +271,15 @@ func (h *Hub) closeListeners() {
 // its goroutines. It takes drain plus about 0.5 s at most, less if ctx ends; what
 // is open then is cut off.
 func (h *Hub) Stop(ctx context.Context, reason string, drain time.Duration) Statistics {
+	h.release(ctx, reason, drain)
+	h.finish(ctx)
+	return h.Statistics()
+}
+
+// release is the part of Stop after which another hub may take over: nobody is
+// accepted, what was accepted is handled, every client is being told, and the event
+// log is free.
+func (h *Hub) release(ctx context.Context, reason string, drain time.Duration) {
 	h.mu.Lock()
 	h.stopping.Store(true)
 	h.mu.Unlock()
@@ -282,11 +293,16 @@ func (h *Hub) Stop(ctx context.Context, reason string, drain time.Duration) Stat
 	defer cancel()
 	h.drain(drained)
 
-	links := h.sessions()
-	for _, l := range links {
+	for _, l := range h.sessions() {
 		l.close("the hub stops", websocket.CloseGoingAway)
+		h.leaving = append(h.leaving, l)
 	}
 	h.relay.close()
+}
+
+// finish is the rest of Stop.
+func (h *Hub) finish(ctx context.Context) {
+	links := h.leaving
 	told, cancelTold := context.WithTimeout(ctx, closeTimeout+50*time.Millisecond)
 	defer cancelTold()
 	for _, l := range links {
@@ -314,7 +330,6 @@ func (h *Hub) Stop(ctx context.Context, reason string, drain time.Duration) Stat
 	if !h.tasks.wait(ended) {
 		h.log.Warn("hub stopped with work left")
 	}
-	return h.Statistics()
 }
 
 // drain waits until the events that were read so far are handled, or ctx ends.

@@ -242,7 +242,7 @@ func (l *loop) replace(lived time.Duration) {
 
 // bringUp runs beside the loop, one at a time. It loads a new hub, ends the old
 // one if there is one, and lets the new one accept.
-func (k *Keeper) bringUp(ctx context.Context, old *worker, reason string) outcome {
+func (k *Keeper) bringUp(ctx context.Context, old *worker, reason string) (o outcome) {
 	if old != nil && (old.finished() || old.suspended()) {
 		k.update(func(s *Snapshot) { s.State = Restarting })
 		k.retire(old, nil, old.kill(), reason)
@@ -276,8 +276,15 @@ func (k *Keeper) bringUp(ctx context.Context, old *worker, reason string) outcom
 	cancel()
 	if old != nil {
 		k.update(func(s *Snapshot) { s.State = Restarting })
-		stats, exit := old.stop(reason)
-		k.retire(old, stats, exit, "replaced: "+reason)
+		// The new one accepts while the old one still says goodbye to its clients.
+		k.withdraw(old, old.letGo(reason))
+		reaped := make(chan child.Exit, 1)
+		go func(w *worker) { reaped <- w.reap() }(old)
+		defer func(old *worker) {
+			if exit := <-reaped; o.err == nil {
+				k.noteExit(old, exit, "replaced: "+reason)
+			}
+		}(old)
 		old = nil
 	}
 	accepting, cancel := awakeTimeout(ctx, k.opts.StartDeadline, k.opts.OwnLateness)
@@ -308,6 +315,23 @@ func (k *Keeper) adopt(w *worker, o outcome) {
 // retire takes a hub that has ended out of service. What it counted is the base
 // of the next one; what it held is gone with it.
 func (k *Keeper) retire(w *worker, last *hubv1.Statistics, exit child.Exit, cause string) {
+	k.withdraw(w, last)
+	k.noteExit(w, exit, cause)
+}
+
+// noteExit keeps how and why a hub ended.
+func (k *Keeper) noteExit(w *worker, exit child.Exit, cause string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := &k.snapshot
+	s.LastExit, s.LastExitAt = cause, time.Now()
+	if text := w.exitText(exit); text != cause {
+		s.LastExit += ": " + text
+	}
+}
+
+// withdraw takes a hub out of service.
+func (k *Keeper) withdraw(w *worker, last *hubv1.Statistics) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.current == w {
@@ -317,10 +341,6 @@ func (k *Keeper) retire(w *worker, last *hubv1.Statistics, exit child.Exit, caus
 	s.PID, s.StartTicks, s.Generation = 0, 0, 0
 	s.StartedAt, s.AcceptingSince = time.Time{}, time.Time{}
 	s.Missed = 0
-	s.LastExit, s.LastExitAt = cause, time.Now()
-	if text := w.exitText(exit); text != cause {
-		s.LastExit += ": " + text
-	}
 	if last == nil {
 		last = s.Statistics
 	}

@@ -263,28 +263,40 @@ func (w *worker) kill() child.Exit {
 	return w.release()
 }
 
-// stop ends the hub the gentle way, which tells its clients: a Stop call, then
-// the end of the process. Both together get StopDeadline; a process that answered
-// the call gets no more than killWait to end. It returns the last statistics,
-// which are nil when it did not answer.
+// stop ends the hub the gentle way, which tells its clients: let go, then reap. It
+// returns the last statistics, which are nil when it did not answer.
 func (w *worker) stop(reason string) (*hubv1.Statistics, child.Exit) {
+	stats := w.letGo(reason)
+	return stats, w.reap()
+}
+
+// letGo has the hub stop, with a call that takes at most StopDeadline. When it
+// returns, another hub may accept: this one has let go of everything, or is dead. The
+// statistics are its last; nil when it did not answer.
+func (w *worker) letGo(reason string) *hubv1.Statistics {
 	w.quit()
 	if w.hung || w.suspended() {
-		return nil, w.kill()
+		w.kill()
+		return nil
 	}
 	ctx, cancel := awakeTimeout(context.Background(), w.opts.StopDeadline, w.opts.OwnLateness)
 	defer cancel()
-	done := context.AfterFunc(ctx, w.proc.Kill)
-	defer done()
 	answer, err := w.client.Stop(ctx, &hubv1.StopRequest{Reason: reason, Drain: durationpb.New(w.opts.Drain)})
 	if err != nil {
 		w.opts.Log.Warn("hub did not answer the call to stop", "pid", w.proc.PID(), "error", w.explain(ctx, "stop", err))
-		return nil, w.kill()
+		w.kill()
+		return nil
 	}
+	return answer.GetStatistics()
+}
+
+// reap waits for the end of a hub that has let go, which tells its clients until
+// then, at most killWait.
+func (w *worker) reap() child.Exit {
 	if !w.awaitExit(killWait) {
 		w.opts.Log.Warn("hub stopped but did not exit, is killed", "pid", w.proc.PID())
 	}
-	return answer.GetStatistics(), w.kill()
+	return w.kill()
 }
 
 // quit ends watch and waits for it. Without a watch it does nothing.

@@ -37,7 +37,8 @@ const (
 type HubServiceClient interface {
 	// Load builds the server. Nothing is accepted yet. Called exactly once.
 	Load(ctx context.Context, in *LoadRequest, opts ...grpc.CallOption) (*LoadResponse, error)
-	// Accept begins to serve on the inherited listeners.
+	// Accept takes over the event log, once the hub before has let go of it, and
+	// begins to serve on the inherited listeners.
 	Accept(ctx context.Context, in *AcceptRequest, opts ...grpc.CallOption) (*AcceptResponse, error)
 	// Heartbeat takes the path that an event takes (dispatch, publish lock,
 	// adapter) and answers with the statistics. It also tells the hub what to log.
@@ -45,8 +46,9 @@ type HubServiceClient interface {
 	// ClearConnections closes every client's transport, spread over a window, so
 	// that clients reconnect by themselves.
 	ClearConnections(ctx context.Context, in *ClearConnectionsRequest, opts ...grpc.CallOption) (*ClearConnectionsResponse, error)
-	// Stop ends accepting, lets accepted events finish, closes transports, and
-	// answers with the last statistics. The process exits afterwards.
+	// Stop ends accepting, lets accepted events finish, closes transports, lets go
+	// of the event log, and answers with the last statistics: another hub may
+	// accept. The process exits when the clients have been told.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error)
 }
 
@@ -116,7 +118,8 @@ func (c *hubServiceClient) Stop(ctx context.Context, in *StopRequest, opts ...gr
 type HubServiceServer interface {
 	// Load builds the server. Nothing is accepted yet. Called exactly once.
 	Load(context.Context, *LoadRequest) (*LoadResponse, error)
-	// Accept begins to serve on the inherited listeners.
+	// Accept takes over the event log, once the hub before has let go of it, and
+	// begins to serve on the inherited listeners.
 	Accept(context.Context, *AcceptRequest) (*AcceptResponse, error)
 	// Heartbeat takes the path that an event takes (dispatch, publish lock,
 	// adapter) and answers with the statistics. It also tells the hub what to log.
@@ -124,8 +127,9 @@ type HubServiceServer interface {
 	// ClearConnections closes every client's transport, spread over a window, so
 	// that clients reconnect by themselves.
 	ClearConnections(context.Context, *ClearConnectionsRequest) (*ClearConnectionsResponse, error)
-	// Stop ends accepting, lets accepted events finish, closes transports, and
-	// answers with the last statistics. The process exits afterwards.
+	// Stop ends accepting, lets accepted events finish, closes transports, lets go
+	// of the event log, and answers with the last statistics: another hub may
+	// accept. The process exits when the clients have been told.
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	mustEmbedUnimplementedHubServiceServer()
 }
