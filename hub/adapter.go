@@ -103,7 +103,7 @@ func (a *adapter) deliver(d *delivery) int {
 			frames, text = &offset, d.offset
 		}
 		if *frames == nil {
-			*frames = d.payload.frames(m.nsp, d.id, text)
+			*frames = d.payload.frames(m.nsp, d.id, text, true)
 		}
 		m.link.enqueue(*frames, d.volatile, &ready)
 	})
@@ -112,15 +112,15 @@ func (a *adapter) deliver(d *delivery) int {
 	return count
 }
 
-// send sends an event to this member alone, whoever else it is for. It may be
-// called before the member is admitted, by relay.activate.
+// send sends an event to this member alone, whoever else it is for, and however slow
+// it is. It may be called before the member is admitted, by relay.activate.
 func (m *member) send(d *delivery) {
 	offset := ""
 	if m.offsets {
 		offset = d.offset
 	}
 	var ready readyList
-	m.link.enqueue(d.payload.frames(m.nsp, d.id, offset), d.volatile, &ready)
+	m.link.enqueue(d.payload.frames(m.nsp, d.id, offset, false), d.volatile, &ready)
 	m.link.hub.writers.add(ready)
 }
 

@@ -1,9 +1,12 @@
 package hub
 
 import (
+	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
 
+	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
@@ -82,6 +85,31 @@ func (c *client) settling() <-chan struct{} {
 		c.socket.Enqueue(func() { close(done) })
 	})
 	return done
+}
+
+// emit sends an event to this client alone, as its socket's Emit does, with less
+// work for what needs no more.
+func (c *client) emit(name string, body any) error {
+	if parser.HasBinary(body) || len(c.socket.ListenersAnyOutgoing()) > 0 {
+		return c.socket.Emit(name, body)
+	}
+	p, err := encodeEvent(name, body)
+	if err != nil {
+		return err
+	}
+	var ready readyList
+	c.link.enqueue(p.frames("/", nil, "", false), false, &ready)
+	c.link.hub.writers.add(ready)
+	return nil
+}
+
+// encodeEvent encodes an event with one argument that holds no binary data.
+func encodeEvent(name string, body any) (payload, error) {
+	args, err := json.Marshal([]any{name, body})
+	if err != nil {
+		return payload{}, fmt.Errorf("encode %s: %w", name, err)
+	}
+	return payload{args: args}, nil
 }
 
 // identify reads what a client says about itself when it connects.

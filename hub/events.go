@@ -59,7 +59,7 @@ func (h *Hub) onConnection(args ...any) {
 		s.Disconnect(true)
 		return
 	}
-	c.link.announce()
+	defer c.link.announce() // with the greeting, in one write
 	h.guarded(c, "connection", func() error {
 		if c.probe {
 			s.Join(probeRoom)
@@ -78,19 +78,19 @@ func (h *Hub) onConnection(args ...any) {
 }
 
 func (h *Hub) greet(c *client) error {
-	ack, err := h.encode([]any{"connection_ack", map[string]any{
+	ack, err := encodeEvent("connection_ack", map[string]any{
 		"server_version": h.opts.ServerVersion,
 		"server_id":      h.opts.ServerID,
 		"compatibility":  c.verdict,
 		"timestamp":      timestamp(time.Now()),
-	}})
+	})
 	if err != nil {
 		return err
 	}
 	// With this the client has an offset before the first event comes.
-	err = errors.Join(h.relay.position(c, ack), c.socket.Emit("server_status", h.status()))
+	err = errors.Join(h.relay.position(c, ack), c.emit("server_status", h.status()))
 	if !c.verdict.Compatible {
-		err = errors.Join(err, c.socket.Emit("compatibility_warning", c.verdict))
+		err = errors.Join(err, c.emit("compatibility_warning", c.verdict))
 	}
 	return err
 }
@@ -128,7 +128,7 @@ func (h *Hub) handle(c *client, args []any) {
 			h.counters.touch(time.Now())
 		}
 		if reply != nil {
-			if err := c.socket.Emit(reply.event, reply.body); err != nil {
+			if err := c.emit(reply.event, reply.body); err != nil {
 				return err
 			}
 		}

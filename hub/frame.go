@@ -102,8 +102,9 @@ type payload struct {
 
 // frames puts a payload into frames, for clients of a namespace. A given id asks
 // them for an acknowledgement. An offset that is not empty becomes the last
-// argument; it must be ASCII without quotes and backslashes.
-func (p payload) frames(nsp string, id *uint64, offset string) []*frame {
+// argument; it must be ASCII without quotes and backslashes. Frames of a relayed
+// event may be left out for a client that is too slow.
+func (p payload) frames(nsp string, id *uint64, offset string, relayed bool) []*frame {
 	b := make([]byte, maxFrameHeader, maxFrameHeader+len("452-,")+len(nsp)+20+len(p.args)+len(offset)+3)
 	if len(p.attachments) == 0 {
 		b = append(b, "42"...)
@@ -129,10 +130,10 @@ func (p payload) frames(nsp string, id *uint64, offset string) []*frame {
 	}
 	frames := make([]*frame, 1, 1+len(p.attachments))
 	frames[0] = finishFrame(websocket.TextMessage, b)
-	frames[0].event = true
+	frames[0].event = relayed
 	for _, attachment := range p.attachments {
 		f := newFrame(websocket.BinaryMessage, attachment)
-		f.event = true
+		f.event = relayed
 		frames = append(frames, f)
 	}
 	return frames

@@ -93,7 +93,7 @@ func TestAPayloadIsFramedForItsNamespaceAndClient(t *testing.T) {
 		{payload{args: []byte(`["a",{"_placeholder":true,"num":0}]`), attachments: [][]byte{{1, 2}}}, "/", nil, "g1-9", `451-["a",{"_placeholder":true,"num":0},"g1-9"]` + "|\x01\x02"},
 	} {
 		var got []string
-		for _, f := range c.payload.frames(c.nsp, c.id, c.offset) {
+		for _, f := range c.payload.frames(c.nsp, c.id, c.offset, true) {
 			if !f.event {
 				t.Error("a frame of an event is not marked as one")
 			}

@@ -60,7 +60,7 @@ func TestAnOutboxBoundsWhatWaits(t *testing.T) {
 
 func TestAMessageOfSeveralFramesIsDroppedWhole(t *testing.T) {
 	o := newOutbox()
-	message := payload{args: []byte(`["a"]`), attachments: [][]byte{make([]byte, 600), make([]byte, 600)}}.frames("/", nil, "")
+	message := payload{args: []byte(`["a"]`), attachments: [][]byte{make([]byte, 600), make([]byte, 600)}}.frames("/", nil, "", true)
 	if got, _ := o.add(message, bounds{bytes: 1000, age: time.Hour, policy: SlowDrop}, time.Time{}); got != dropped || len(o.frames) != 0 {
 		t.Errorf("verdict %v, %d frames wait; want none", got, len(o.frames))
 	}
