@@ -14,8 +14,10 @@ import (
 
 func TestSweepEndsOnlyWhatADeadParentOfTheSameDirectoryLeft(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
+	direct := map[*Process]int{}
 	orphan := func(dir string) (grandchild int, p *Process) {
 		p, out := start(t, "middle", func(s *Spec) { s.Env = append(s.Env, "CHILD_MODE=holder", "MARKER_DIR="+dir) })
+		direct[p] = out.awaitNumber(t, "child ")
 		return out.awaitNumber(t, "says "), p
 	}
 	mine, dead := orphan(dir)
@@ -27,6 +29,7 @@ func TestSweepEndsOnlyWhatADeadParentOfTheSameDirectoryLeft(t *testing.T) {
 	for _, p := range []*Process{dead, alsoDead} {
 		p.Kill()
 		await(t, p)
+		gone(t, direct[p], 10*time.Second) // by its parent's death, which the kernel need not hurry with
 	}
 	swept, err := Sweep(t.Context(), "TEST_MARKER", dir)
 	if err != nil {

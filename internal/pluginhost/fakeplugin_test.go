@@ -212,7 +212,7 @@ func (p *fakePlugin) Describe(context.Context, *pluginv1.DescribeRequest) (*plug
 		d.CheckName = "other"
 	case "watch":
 		d.Capabilities = []string{"watch", "fly"}
-	case "strategy":
+	case "strategy", "undecided":
 		d.Kinds = []pluginv1.Kind{pluginv1.Kind_KIND_RECOVERY}
 		d.Actions = []*pluginv1.ActionDescriptor{{Name: "flush_cache"}}
 	case "panics-in-describe":
@@ -367,6 +367,9 @@ func (p *fakePlugin) Watch(r *pluginv1.WatchRequest, stream grpc.ServerStreaming
 }
 
 func (p *fakePlugin) Decide(_ context.Context, r *pluginv1.DecideRequest) (*pluginv1.DecideResponse, error) {
+	if p.mode == "undecided" {
+		return nil, status.Error(codes.Internal, "I cannot make up my mind")
+	}
 	switch r.GetIncident().GetId() {
 	case "inc-empty":
 		return &pluginv1.DecideResponse{}, nil

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/upkeephub/upkeep/core/recovery"
 )
 
 // reload asks for one and fails the test when it is not even tried.
@@ -180,6 +182,25 @@ func TestWorseProcessNeverTakesOverAndTheReasonIsSaid(t *testing.T) {
 	describe(t, folder, "good", "v2", nil)
 	if got := b.reload("good"); got.Outcome != Reloaded || b.instance("good").Snapshot().ReloadError != "" {
 		t.Errorf("a better one at last: %s, %v", got.Outcome, got.Err)
+	}
+}
+
+func TestStrategyThatCannotDecideDoesNotTakeOver(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "mind", "strategy", nil)
+	b := run(t, dir, nil)
+	b.is("mind", Running)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := b.instance("mind").Decide(ctx, recovery.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	describe(t, filepath.Join(dir, "mind"), "mind", "undecided", nil)
+	if c := b.reload("mind"); c.Outcome != Kept || !strings.Contains(c.Err.Error(), "its first decision failed") || !strings.Contains(c.Err.Error(), "make up my mind") {
+		t.Errorf("%s: %v", c.Outcome, c.Err)
+	}
+	if _, err := b.instance("mind").Decide(ctx, recovery.Request{}); err != nil {
+		t.Errorf("the old one: %v", err)
 	}
 }
 
