@@ -17,6 +17,7 @@ type client struct {
 	version string // "unknown" when it says none that we can read
 	verdict compatibility
 	probe   bool
+	roles   roleSet
 	gone    sync.Once
 	left    chan struct{} // closed when the client has left the namespace
 }
@@ -113,18 +114,15 @@ func encodeEvent(name string, body any) (payload, error) {
 }
 
 // identify reads what a client says about itself when it connects.
-func (h *Hub) identify(s *socket.Socket) *client {
+func (h *Hub) identify(s *socket.Socket, granted access) *client {
 	auth := s.Handshake().Auth
-	c := &client{link: linkOf(s.Request().Context()), socket: s, left: make(chan struct{})}
+	c := &client{link: linkOf(s.Request().Context()), socket: s, roles: granted.roles, left: make(chan struct{})}
 	version, says := auth[versionAuthKey]
 	if says {
 		c.link.offsets.Store(false)
 	}
 	c.verdict = judge(h.opts.ServerVersion, version)
 	c.version = c.verdict.ClientVersion
-	if secret, ok := auth[probeAuthKey].(string); ok && h.isProbe(secret) {
-		c.link.probe.Store(true)
-	}
 	c.probe = c.link.probe.Load()
 	return c
 }

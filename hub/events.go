@@ -46,6 +46,9 @@ func (h *Hub) contract() map[string]handler {
 	}
 }
 
+// roleFor has the events that not everybody may send.
+var roleFor = map[string]Role{"claude_event": RolePublish, "get_history": RoleHistory}
+
 // onConnection greets a client that has joined the default namespace. The library
 // calls it on the queue that also handles the client's events, so none of them
 // comes before the handlers are in place.
@@ -119,6 +122,10 @@ func (h *Hub) handle(c *client, args []any) {
 		}
 	}
 	h.guarded(c, name, func() error {
+		if needed, restricted := roleFor[name]; restricted && !c.roles.has(needed) {
+			refusal := notAllowed(name, needed)
+			return errors.Join(c.socket.Emit(refusal.event, refusal.body), malformedError("its token lacks the role "+string(needed)))
+		}
 		reply, err := handle(c, args)
 		if err != nil {
 			return err
@@ -197,7 +204,12 @@ func (h *Hub) onMiddleware(s *socket.Socket, next func(*socket.ExtendedError)) {
 			return
 		}
 	}
-	s.SetData(h.identify(s))
+	granted, err := h.admitToken(s)
+	if err != nil {
+		refusal = refusalOf(err)
+		return
+	}
+	s.SetData(h.identify(s, granted))
 }
 
 func (h *Hub) onClaudeEvent(c *client, args []any) (*answer, error) {

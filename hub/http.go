@@ -23,6 +23,8 @@ type route struct {
 	serve   http.HandlerFunc
 	// anyHost: asked by machines under any name, such as a kubelet.
 	anyHost bool
+	// role is needed where clients need a token; empty: none is.
+	role Role
 }
 
 func (h *Hub) makeRoutes() map[string]route {
@@ -30,14 +32,14 @@ func (h *Hub) makeRoutes() map[string]route {
 	routes := map[string]route{
 		enginePath:       {methods: []string{http.MethodGet, http.MethodPost}, serve: h.serveEngine},
 		"/version":       {methods: read, serve: h.serveVersion},
-		"/stats":         {methods: read, serve: h.serveStats},
+		"/stats":         {methods: read, serve: h.serveStats, role: RoleStatus},
 		"/compatibility": {methods: []string{http.MethodPost}, serve: h.serveCompatibility},
 	}
 	for _, path := range []string{"/health", "/livez", "/readyz"} {
 		routes[path] = route{methods: read, serve: h.askHost, anyHost: true}
 	}
 	for _, path := range []string{"/status", "/diagnostics", "/metrics"} {
-		routes[path] = route{methods: read, serve: h.askHost}
+		routes[path] = route{methods: read, serve: h.askHost, role: RoleStatus}
 	}
 	return routes
 }
@@ -78,6 +80,9 @@ func (h *Hub) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", strings.Join(route.methods, ", "))
 		fail(w, http.StatusMethodNotAllowed, "method_not_allowed",
 			fmt.Sprintf("%s takes %s", r.URL.Path, strings.Join(route.methods, " and ")))
+		return
+	}
+	if route.role != "" && !h.needsRole(w, r, route.role) {
 		return
 	}
 	route.serve(w, r)

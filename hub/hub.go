@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,6 +63,8 @@ type Hub struct {
 	middlewares []func(*socket.Socket) error
 	routes      map[string]route
 	host        *hostClient
+	gate        *tokenGate
+	tls         *certificates // nil: clients connect without TLS
 	hosts       atomic.Pointer[hostRule]
 
 	counters counters
@@ -123,6 +126,12 @@ func New(opts Options) (*Hub, error) {
 	h.refusals.hub = h
 	h.conns.open = make(map[*countedConn]struct{})
 	h.host = newHostClient(opts.HostSocket)
+	h.gate = newTokenGate(opts.Tokens)
+	if opts.TLS.Enabled() {
+		if h.tls, err = newCertificates(opts.TLS, h.log); err != nil {
+			return nil, err
+		}
+	}
 	h.handlers = h.contract()
 	h.routes = h.makeRoutes()
 	h.setHostRule(nil)
@@ -146,6 +155,9 @@ func New(opts Options) (*Hub, error) {
 	h.server = socket.NewServer(nil, options)
 	h.adapter = h.server.Sockets().Adapter().(*adapter)
 	h.server.Use(h.onMiddleware)
+	if err := h.server.On("new_namespace", h.guardNamespace); err != nil {
+		return nil, fmt.Errorf("listen for namespaces: %w", err)
+	}
 	if err := h.server.On("connection", h.onConnection); err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
@@ -240,7 +252,11 @@ func (h *Hub) Serve(listeners ...net.Listener) error {
 		counted := &countedListener{Listener: l, open: &h.counters.descriptors, limit: h.maxTCP, all: &h.conns}
 		h.servers = append(h.servers, server)
 		h.bound = append(h.bound, counted)
-		h.tasks.spawn(func() { failures <- server.Serve(counted) })
+		var accepting net.Listener = counted
+		if h.tls != nil {
+			accepting = tls.NewListener(counted, h.tls.config())
+		}
+		h.tasks.spawn(func() { failures <- server.Serve(accepting) })
 	}
 	h.mu.Unlock()
 	h.log.Info("hub accepting", "generation", h.opts.Generation, "host_pid", h.opts.HostPID,

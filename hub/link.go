@@ -38,6 +38,9 @@ type link struct {
 	refused  bool          // a malformed packet was counted already
 	over     bool
 	departed []departure // sockets that have left
+	// expiry closes the session at expires; nil: no token of it ends.
+	expiry  *time.Timer
+	expires time.Time
 }
 
 // departure is a socket that the library has finished with when the link is over.
@@ -150,6 +153,9 @@ func (l *link) end(reason string) {
 	l.over = true
 	client, cause, departed := l.client, l.cause, l.departed
 	l.departed = nil
+	if l.expiry != nil {
+		l.expiry.Stop()
+	}
 	l.mu.Unlock()
 	close(l.ended)
 	for _, d := range departed {

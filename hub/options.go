@@ -92,6 +92,10 @@ type Options struct {
 	// EnableCORS answers same-origin requests with CORS headers. Requests of
 	// another origin are refused either way.
 	EnableCORS bool
+	// TLS has the certificate that Serve uses. Zero: clients connect without TLS.
+	TLS TLS
+	// Tokens says who may connect, and what for. Zero: everybody may do everything.
+	Tokens TokenPolicy
 	// Logger takes the hub's log. Nil: nothing is logged.
 	Logger hclog.Logger
 }
@@ -162,6 +166,12 @@ func (o Options) withDefaults(now time.Time) (Options, error) {
 	}
 	if o.WriteTimeout < time.Millisecond {
 		complain("WriteTimeout", o.WriteTimeout, "at least 1ms")
+	}
+	if o.TLS.Enabled() && (o.TLS.CertificateFile == "" || o.TLS.KeyFile == "") {
+		complain("TLS", "half set", "both CertificateFile and KeyFile")
+	}
+	if err := o.Tokens.validate(); err != nil {
+		wrong = append(wrong, err)
 	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()

@@ -82,7 +82,7 @@ func (t *webSocket) relayAtOnce(message []byte, ready *readyList) bool {
 		return false
 	}
 	c := t.link.joined()
-	if c == nil || !t.order.done(c) {
+	if c == nil || !c.roles.has(RolePublish) || !t.order.done(c) {
 		return false
 	}
 	t.link.hub.guarded(c, "claude_event", func() error {

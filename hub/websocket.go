@@ -328,7 +328,7 @@ func (t *webSocket) severLocked(reason string) {
 	if reason != "" {
 		t.link.cut(reason)
 	}
-	_ = t.conn.Close()
+	_ = breakOff(t.conn)
 }
 
 // hangUp ends our half of the connection, so that the close frame arrives, and
