@@ -124,7 +124,7 @@ func (h *Hub) handle(c *client, args []any) {
 	h.guarded(c, name, func() error {
 		if needed, restricted := roleFor[name]; restricted && !c.roles.has(needed) {
 			refusal := notAllowed(name, needed)
-			return errors.Join(c.socket.Emit(refusal.event, refusal.body), malformedError("its token lacks the role "+string(needed)))
+			return errors.Join(c.emit(refusal.event, refusal.body), malformedError("its token lacks the role "+string(needed)))
 		}
 		reply, err := handle(c, args)
 		if err != nil {

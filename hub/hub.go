@@ -103,6 +103,12 @@ func New(opts Options) (*Hub, error) {
 		return nil, fmt.Errorf("encode the server id: %w", err)
 	}
 	h.stamp = fmt.Appendf(nil, `,"server_id":%s,"received_at":"`, serverID)
+	h.gate = newTokenGate(opts.Tokens)
+	if opts.TLS.Enabled() {
+		if h.tls, err = newCertificates(opts.TLS, h.log); err != nil {
+			return nil, err
+		}
+	}
 	h.writers = newWriters(&h.tasks)
 	if limit := descriptorLimit(); limit > 0 {
 		affordable := max(1, limit-ownDescriptors-spareConnections)
@@ -126,12 +132,6 @@ func New(opts Options) (*Hub, error) {
 	h.refusals.hub = h
 	h.conns.open = make(map[*countedConn]struct{})
 	h.host = newHostClient(opts.HostSocket)
-	h.gate = newTokenGate(opts.Tokens)
-	if opts.TLS.Enabled() {
-		if h.tls, err = newCertificates(opts.TLS, h.log); err != nil {
-			return nil, err
-		}
-	}
 	h.handlers = h.contract()
 	h.routes = h.makeRoutes()
 	h.setHostRule(nil)
