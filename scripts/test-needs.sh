@@ -8,6 +8,7 @@ major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')
 [ "${major:-0}" -ge 20 ] || need "Node.js 20 or newer (found: $(node --version 2>/dev/null || echo none)); the official Socket.IO client runs on it" "your system's package manager, or https://nodejs.org"
 command -v npm >/dev/null || need "npm" "it comes with Node.js"
 command -v git >/dev/null || need "git" "apt-get install git"
+command -v openssl >/dev/null || need "openssl; keys and signatures are compared with it" "apt-get install openssl"
 # Without these the tests that need them are left out, except in CI.
 left_out() { echo "make test: NOT RUN without $1 (get it with: apt-get install $2)" >&2; }
 /usr/bin/python3 -c 'import socketio' 2>/dev/null || left_out "python-socketio: the tests of Python clients" "python3-socketio python3-aiohttp python3-requests python3-websocket"
