@@ -224,7 +224,7 @@ its owner may read (PEM, PKCS #8); a file that is there already is left alone.
 The public key is printed as configurations have it. Keep the private key away
 from the machines whose plugins it signs.
 
-Exit code 0 when the key is made, 1 when the file cannot be written.`,
+Exit code 0 when the key is made, 2 when the file cannot be written.`,
 		Example: "  host plugins keygen --key plugins.key",
 		RunE: func(*cobra.Command, []string) error {
 			if file == "" {

@@ -49,6 +49,14 @@ func scripted(t *testing.T) testscript.Params {
 			"eventually": eventually,
 			"within":     within,
 			"json":       jsonHas,
+			// trusting writes a configuration that trusts the key that was printed.
+			"trusting": func(ts *testscript.TestScript, _ bool, args []string) {
+				var key signed
+				ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &key))
+				text, err := json.Marshal(map[string]any{"plugin_trust": map[string]any{"trusted_keys": []string{key.PublicKey}}})
+				ts.Check(err)
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+			},
 			// bundled-plugins puts the plugins of this repository into $WORK/plugins.
 			"bundled-plugins": func(ts *testscript.TestScript, _ bool, _ []string) {
 				from, err := bundled()

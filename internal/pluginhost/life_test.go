@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/upkeephub/upkeep/internal/child"
+	"github.com/upkeephub/upkeep/proto/handshake"
 )
 
 func alive(pid int) bool {
@@ -393,6 +395,43 @@ func TestPluginSeesACleanEnvironment(t *testing.T) {
 	for _, secret := range []string{"hush", "evil"} {
 		if strings.Contains(got, secret) {
 			t.Errorf("the environment holds %s", secret)
+		}
+	}
+}
+
+// What the process really has is all that is looked at: each name has to be one
+// that plugins may see, or one of the handshake.
+func TestNothingOfOursReachesAPluginButTheHandshake(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "good", "good", nil)
+	install(t, dir, "other", "good", nil)
+	b := run(t, dir, func(o *Options) {
+		o.Environ = []string{
+			"PATH=/bin", "LANG=C", "UPKEEP_ADMIN__TOKEN=hush", "UPKEEP_STATE_DIR=/state", "UPKEEP_PLUGINS__GOOD__CONFIG=hush", "PLUGIN_MIN_PORT=1",
+			"REDIS_HOST=redis.internal", "NOTIFY_SOCKET=/run/notify", "LISTEN_FDS=3", "SSH_AUTH_SOCK=/x",
+		}
+		o.Marker = "UPKEEP_CHILD_OF=1:2:/state"
+		o.Settings = map[string]Settings{"good": {Environment: []string{"REDIS_HOST", "UPKEEP_ADMIN__TOKEN", "PLUGIN_MIN_PORT", "NOT_SET"}}}
+	})
+	allowed := []string{
+		"PATH", "LANG", "UPKEEP_CHILD_OF", handshake.CookieKey,
+		"PLUGIN_UNIX_SOCKET_DIR", "PLUGIN_MIN_PORT", "PLUGIN_MAX_PORT", "PLUGIN_PROTOCOL_VERSIONS",
+	}
+	for name, further := range map[string][]string{"good": {"REDIS_HOST=redis.internal"}, "other": nil} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", b.is(name, Running).PID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for pair := range strings.SplitSeq(strings.Trim(string(text), "\x00"), "\x00") {
+			key, value, _ := strings.Cut(pair, "=")
+			if !slices.Contains(allowed, key) && !slices.Contains(further, pair) || strings.Contains(value, "hush") || pair == "PLUGIN_MIN_PORT=1" {
+				t.Errorf("plugin %s has %s in its environment", name, pair)
+			}
+		}
+		for _, want := range further {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("plugin %s lacks %s, which it was given: %q", name, want, text)
+			}
 		}
 	}
 }
