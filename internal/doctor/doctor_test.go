@@ -172,6 +172,22 @@ func TestEachTroubleIsFoundWithItsFix(t *testing.T) {
 				return []Plugin{{Name: "a", Warnings: []string{"its group may write"}}, {Name: "recovery-graded", Warnings: []string{"its group may write"}}}, nil, nil
 			}
 		}, "plugin permissions", Warn, "its group may write", "chmod -R g-w /plugins"},
+		{"nothing is locked", func(in *Input) { in.Trust = func() Trust { return Trust{} } }, "plugin trust", OK, "not locked", ""},
+		{"a signed lock", func(in *Input) {
+			in.Trust = func() Trust { return Trust{Locked: true, SignedBy: "0123", Names: []string{"recovery-graded"}} }
+		}, "plugin trust", OK, "locked, signed by the trusted key 0123", ""},
+		{"a signature that nobody verifies", func(in *Input) {
+			in.Trust = func() Trust { return Trust{Locked: true, Unverified: true} }
+		}, "plugin trust", Warn, "nothing to verify it with", "plugin_trust.trusted_keys"},
+		{"a locked plugin is gone", func(in *Input) {
+			in.Trust = func() Trust { return Trust{Locked: true, Names: []string{"disk", "recovery-graded"}} }
+		}, "plugin trust", Warn, "not there: disk", "host plugins lock"},
+		{"a lock that may not be believed", func(in *Input) {
+			in.Trust = func() Trust { return Trust{Required: true, Err: errors.New("it is not signed")} }
+		}, "plugin trust", Error, "no plugin is run: it is not signed", "host plugins lock"},
+		{"a group may write the lock", func(in *Input) {
+			in.Trust = func() Trust { return Trust{Locked: true, Warnings: []string{"its group may write to the file lock"}} }
+		}, "plugin permissions", Warn, "its group may write to the file lock", "chmod -R g-w /plugins"},
 		{"a plugin is skipped", func(in *Input) {
 			in.Discover = func() ([]Plugin, []Skipped, error) {
 				return []Plugin{{Name: "recovery-graded"}}, []Skipped{{"disk", "not built", "run make"}}, nil

@@ -362,7 +362,7 @@ func TestAGroupThatMayWriteTheLockIsAWarning(t *testing.T) {
 	if w := b.host.Trust().Warnings; len(w) != 1 || !strings.Contains(w[0], "its group may write to the file") {
 		t.Errorf("warnings: %q", w)
 	}
-	b.line("plugins may be exchanged by others", plugintrust.LockName)
+	b.line("plugin may be exchanged by others", plugintrust.LockName)
 }
 
 func TestTheInterpreterIsNamedAndJudged(t *testing.T) {

@@ -132,7 +132,7 @@ func (h *Host) Run(ctx context.Context) error {
 		h.opts.Log.Warn("plugin skipped", "plugin", s.Name, "reason", s.Reason, "hint", s.Remedy)
 	}
 	for _, w := range h.Trust().Warnings {
-		h.opts.Log.Warn("plugins may be exchanged by others", "reason", w)
+		h.opts.Log.Warn("plugin may be exchanged by others", "reason", w)
 	}
 	h.mu.Lock()
 	h.running = ctx
