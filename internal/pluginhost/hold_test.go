@@ -302,6 +302,39 @@ func TestWithoutALockThatIsRequiredNothingRuns(t *testing.T) {
 	}
 }
 
+func TestANewLockStartsWhatWasRefused(t *testing.T) {
+	dir := pluginDir(t)
+	install(t, dir, "early", "good", nil)
+	lockAll(t, dir)
+	install(t, dir, "late", "good", nil)
+	b := run(t, dir, func(o *Options) { o.LookInterval = 50 * time.Millisecond })
+	b.is("early", Running)
+	if s := b.is("late", Refused); !strings.Contains(s.LastError, "is not in plugins.lock.json") {
+		t.Errorf("%q", s.LastError)
+	}
+	lockAll(t, dir)
+	if s := b.is("late", Running); s.Verified != VerifiedByLock {
+		t.Errorf("it is verified by %q", s.Verified)
+	}
+	if s := b.is("early", Running); s.Restarts != 0 {
+		t.Errorf("a new lock that says the same of a plugin restarted it %d times", s.Restarts)
+	}
+}
+
+func TestACopyThatCannotBeExecutedSaysWhy(t *testing.T) {
+	dir := pluginDir(t)
+	write(t, filepath.Join(dir, "alone"), "#!/bin/sh\n", 0o755)
+	lockAll(t, dir)
+	h, c := bound(t, dir, "alone")
+	if err := os.Chmod(h.own, 0o600); err != nil { // as on a file system that is mounted noexec
+		t.Fatal(err)
+	}
+	_, err := says(t, h, c)
+	if launch, ok := errors.AsType[*LaunchError](err); !ok || !strings.Contains(err.Error(), "private copy") || !strings.Contains(launch.Remedy, "noexec") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestALockThatIsTakenAwayIsMissed(t *testing.T) {
 	dir := pluginDir(t)
 	install(t, dir, "good", "good", nil)

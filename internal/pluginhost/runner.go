@@ -75,6 +75,12 @@ func (r *processRunner) execute() (*child.Process, error) {
 		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 			pathErr.Path = r.spec.Path // what people know it by
 		}
+		if r.code.own != "" && errors.Is(err, fs.ErrPermission) {
+			return nil, &LaunchError{
+				Plugin: r.spec.Name, Err: fmt.Errorf("its private copy %s cannot be executed: %w", r.code.own, err),
+				Remedy: "mount the state directory without noexec, or name another one with --state-dir",
+			}
+		}
 		return nil, err
 	}
 	changed, err := r.code.changed()
