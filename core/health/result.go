@@ -19,6 +19,9 @@ type Result struct {
 	Errors   []string
 	// Generation of the hub that was looked at; 0 if there was none.
 	Generation uint64
+	// Carried says that the look is late: this is the result of the one before,
+	// shown until that look is back or its time is used up. It proves nothing new.
+	Carried bool
 }
 
 // Failed makes the result of a check that could not look.
@@ -132,6 +135,16 @@ type Report struct {
 	Duration time.Duration
 	// Generation of the hub that was looked at.
 	Generation uint64
+}
+
+// Carried says that the report rests on a result of an earlier one.
+func (r Report) Carried() bool {
+	for _, res := range r.Results {
+		if res.Carried {
+			return true
+		}
+	}
+	return false
 }
 
 // Verdict is one check's contribution to the overall status.

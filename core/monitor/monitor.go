@@ -136,7 +136,7 @@ func New(opts Options) *Monitor {
 		opts: opts, history: health.NewHistory(opts.HistorySize), manager: recovery.NewManager(opts.Recovery, now), knownAt: now,
 		wake: make(chan struct{}, 1), apply: make(chan application), done: make(chan struct{}), held: opts.Begin != nil,
 	}
-	m.rounds = rounds{source: opts.Checks, subject: opts.Subject, samples: map[string]*health.Samples{}, busy: map[string]*atomic.Bool{}, slow: map[string]*slowCheck{}, spawn: m.workers.Go}
+	m.rounds = rounds{source: opts.Checks, subject: opts.Subject, samples: map[string]*health.Samples{}, busy: map[string]*atomic.Bool{}, slow: map[string]*slowCheck{}, well: map[string]health.Result{}, spawn: m.workers.Go}
 	m.manager.SetEnabled(opts.RecoveryEnabled)
 	if !opts.Enabled {
 		m.manager.Pause()
@@ -327,7 +327,7 @@ func (m *Monitor) drain() error {
 // pace is the time until the next round: short while anything is not well.
 func (m *Monitor) pace() time.Duration {
 	s := m.manager.Snapshot()
-	if len(m.checks) > 0 && (m.report.Status != health.Healthy || s.Incident != nil) {
+	if len(m.checks) > 0 && (m.report.Status != health.Healthy || m.report.Carried() || s.Incident != nil) {
 		return m.opts.FastInterval
 	}
 	return m.opts.Interval

@@ -267,6 +267,76 @@ func TestACheckerThatUsesUpItsTimeDelaysTheOthersOnceOnly(t *testing.T) {
 	})
 }
 
+func TestACheckThatHangsCostsTheOthersNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var frozen atomic.Bool
+		hung := Check{Name: "hung", Checker: CheckerFunc(func(ctx context.Context, _ Request) (Outcome, error) {
+			if frozen.Load() {
+				<-ctx.Done()
+				return Outcome{}, fmt.Errorf("frozen: %w", ctx.Err())
+			}
+			return Outcome{Result: health.Result{Status: health.Healthy}}, nil
+		})}
+		opts := DefaultOptions()
+		opts.Interval = time.Second
+		opts.Checks = checks(always("a", health.Healthy), hung)
+		s := newScene(opts)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		time.AfterFunc(4500*time.Millisecond, func() { frozen.Store(true) })
+		time.AfterFunc(12500*time.Millisecond, func() { frozen.Store(false) })
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		unknown := time.Duration(0)
+		for n, r := range s.reports[1:] {
+			if late := r.Time.Sub(s.reports[n].Time); late > 1500*time.Millisecond {
+				t.Errorf("a report came %v after the one before, want a second and the courtesy for the check that hangs", late)
+			}
+			res := r.Results[1]
+			if res.Carried && res.Status != health.Healthy || !r.Carried() && res.Carried {
+				t.Errorf("carried: %+v", res)
+			}
+			if res.Status == health.Unknown && unknown == 0 {
+				unknown = r.Time.Sub(s.reports[0].Time)
+			}
+		}
+		if want := 5*time.Second + 2*time.Second + 2*time.Second; unknown == 0 || unknown > want {
+			t.Errorf("the check is unknown %v after the start, want within %v: when its time is used up and the next report comes", unknown, want)
+		}
+		if last := s.reports[len(s.reports)-1]; last.Status != health.Healthy || last.Carried() {
+			t.Errorf("it answers again, but the last report is %+v", last)
+		}
+	})
+}
+
+func TestACheckThatGrowsSlowIsBelievedWhenItAnswersInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		grows := Check{Name: "grows", Checker: CheckerFunc(func(context.Context, Request) (Outcome, error) {
+			if slow.Load() {
+				time.Sleep(1500 * time.Millisecond)
+				return Outcome{Result: health.Result{Status: health.Critical, Message: "slow"}}, nil
+			}
+			return Outcome{Result: health.Result{Status: health.Healthy}}, nil
+		})}
+		opts := DefaultOptions()
+		opts.Interval = time.Second
+		opts.Checks = checks(always("a", health.Healthy), grows)
+		s := newScene(opts)
+		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
+		defer cancel()
+		time.AfterFunc(2500*time.Millisecond, func() { slow.Store(true) })
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		last := s.reports[len(s.reports)-1]
+		if last.Results[1].Status != health.Critical || last.Results[1].Carried {
+			t.Errorf("the check answers within its time, but the report says %+v", last.Results[1])
+		}
+	})
+}
+
 func TestRunNamesItWhenSomethingDoesNotStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -22,13 +23,15 @@ type round struct {
 	results    []health.Result // same order
 }
 
-func (r round) healthy() bool {
+// accuses says whether anybody saw trouble. A check that could not look says
+// nothing about the subject.
+func (r round) accuses() bool {
 	for _, res := range r.results {
-		if res.Status != health.Healthy {
-			return false
+		if res.Status == health.Warning || res.Status == health.Critical {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // rounds looks. Only one look is under way at a time.
@@ -39,10 +42,14 @@ type rounds struct {
 	window  time.Duration // of the samples given back to checkers
 	samples map[string]*health.Samples
 	busy    map[string]*atomic.Bool // checks that have not returned yet
-	// slow are the checks that used up their time without an answer. They are
-	// asked again, but no round waits for them until one has answered in time:
-	// one hung checker costs the others one deadline, once.
-	slow   map[string]*slowCheck
+	// slow are the checks that no round waits for: the late ones, whose look goes
+	// on in the background, and those that used up their time without an answer,
+	// until they have answered in time again. One hung checker costs the others
+	// nothing but the patience for it, once.
+	slow map[string]*slowCheck
+	// well is the last result of each check, if it was healthy: what stands in for
+	// a look that is late. An ill one is never shown twice.
+	well   map[string]health.Result
 	serial uint64
 	// spawn starts a goroutine that the loop waits for.
 	spawn func(func())
@@ -62,7 +69,7 @@ func (r *rounds) look(ctx context.Context, timeout, window time.Duration) round 
 		if suspended {
 			continue
 		}
-		if r.subject == nil || found.healthy() {
+		if r.subject == nil || !found.accuses() {
 			return found
 		}
 		settle, cancel := context.WithTimeout(ctx, settleTimeout)
@@ -76,8 +83,42 @@ func (r *rounds) look(ctx context.Context, timeout, window time.Duration) round 
 
 // slowCheck is a check that nobody waits for.
 type slowCheck struct {
-	back chan looked // has room for the one look that is under way
-	err  error       // why the last look failed
+	back  chan looked // has room for the one look that is under way
+	since time.Time   // of the look that is late
+	err   error       // why the last look failed; nil: it is late, and may yet answer in time
+}
+
+const (
+	// courtesy is how long a round waits at least for a check that usually is
+	// quicker, and usualTimes how many times as long as it usually takes.
+	courtesy   = 250 * time.Millisecond
+	usualTimes = 4
+	// reply is the time in which an answer given at the deadline arrives.
+	reply = 250 * time.Millisecond
+)
+
+// patience is how long a round waits for a check: not much longer than it usually
+// takes, if there is a result to show meanwhile, or else until its time is used up
+// and the answer has arrived.
+func (r *rounds) patience(c Check, generation uint64) time.Duration {
+	if last, ok := r.well[c.Name]; ok && last.Generation == generation {
+		return min(c.Timeout+reply, max(courtesy, usualTimes*last.Duration))
+	}
+	return c.Timeout + reply
+}
+
+// late is what a round shows of a look that it does not wait for any longer.
+func (r *rounds) late(c Check, slow *slowCheck, now time.Time) health.Result {
+	last, ok := r.well[c.Name]
+	if ok && slow.err == nil && now.Sub(slow.since) < c.Timeout+reply {
+		last.Carried = true
+		return last
+	}
+	if slow.err == nil {
+		slow.err = fmt.Errorf("no answer within %s", c.Timeout)
+	}
+	delete(r.well, c.Name)
+	return health.Failed(c.Name, slow.since, now.Sub(slow.since), slow.err)
 }
 
 // answered says whether a look ended before its time was used up.
@@ -98,9 +139,10 @@ func (r *rounds) lookOnce(ctx context.Context) (found round, suspended bool) {
 	}
 	found.checks = slices.Clone(r.source())
 	found.results = make([]health.Result, len(found.checks))
-	back := make(chan looked, len(found.checks)) // never blocks a check that returns late
+	back := make([]chan looked, len(found.checks)) // each has room for its one look
+	came := make(chan int, len(found.checks))      // never blocks a check that returns late
+	waiting := map[int]time.Duration{}             // the patience for each
 	var longest time.Duration
-	waiting := map[int]bool{}
 	for i, c := range found.checks {
 		if c.Timeout <= 0 {
 			c.Timeout = r.timeout
@@ -112,20 +154,20 @@ func (r *rounds) lookOnce(ctx context.Context) (found round, suspended bool) {
 			r.busy[c.Name] = busy
 		}
 		if !busy.CompareAndSwap(false, true) {
-			err := errors.New("the check before has not returned yet")
 			if slow := r.slow[c.Name]; slow != nil {
-				err = slow.err
+				found.results[i] = r.late(c, slow, found.started)
+			} else {
+				found.results[i] = health.Failed(c.Name, found.started, 0, errors.New("the check before has not returned yet"))
 			}
-			found.results[i] = health.Failed(c.Name, found.started, 0, err)
 			continue
 		}
-		answers := back
-		if slow := r.stillSlow(c); slow != nil {
-			found.results[i] = health.Failed(c.Name, found.started, 0, slow.err)
-			answers = slow.back
+		if slow := r.stillSlow(c, found.generation); slow != nil {
+			found.results[i] = r.late(c, slow, found.started)
+			back[i] = slow.back
 		} else {
-			longest = max(longest, c.Timeout)
-			waiting[i] = true
+			back[i] = make(chan looked, 1)
+			waiting[i] = r.patience(c, found.generation)
+			longest = max(longest, waiting[i])
 		}
 		r.serial++
 		req := Request{ID: fmt.Sprintf("%s-%d", c.Name, r.serial), Now: found.started}
@@ -134,23 +176,38 @@ func (r *rounds) lookOnce(ctx context.Context) (found round, suspended bool) {
 		}
 		r.spawn(func() {
 			defer busy.Store(false)
-			answers <- checkOnce(ctx, i, c, req)
+			back[i] <- checkOnce(ctx, i, c, req)
+			came <- i
 		})
 	}
-	deadline := time.NewTimer(longest + 250*time.Millisecond)
+	deadline := time.NewTimer(longest)
 	defer deadline.Stop()
 	for len(waiting) > 0 {
 		select {
-		case l := <-back:
-			delete(waiting, l.index)
-			found.results[l.index] = r.result(found, l)
+		case i := <-came:
+			if _, waited := waiting[i]; !waited {
+				continue
+			}
+			delete(waiting, i)
+			found.results[i] = r.result(found, <-back[i])
+			left := time.Duration(0)
+			for _, patience := range waiting {
+				left = max(left, patience)
+			}
+			deadline.Reset(left - time.Since(found.started))
 			continue
 		case <-ctx.Done():
 		case <-deadline.C:
 		}
-		for i := range waiting {
+		now := time.Now()
+		for i, patience := range waiting {
 			c := found.checks[i]
-			found.results[i] = health.Failed(c.Name, found.started, c.Timeout, fmt.Errorf("no answer within %s", c.Timeout))
+			slow := &slowCheck{back: back[i], since: found.started}
+			if patience >= c.Timeout {
+				slow.err = fmt.Errorf("no answer within %s", c.Timeout)
+			}
+			r.slow[c.Name] = slow
+			found.results[i] = r.late(c, slow, now)
 		}
 		clear(waiting)
 	}
@@ -161,15 +218,16 @@ func (r *rounds) lookOnce(ctx context.Context) (found round, suspended bool) {
 
 // stillSlow takes the end of the look before at a slow check that is not busy
 // any more. It is nil for a check that is not slow, or has answered in time.
-func (r *rounds) stillSlow(c Check) *slowCheck {
+func (r *rounds) stillSlow(c Check, generation uint64) *slowCheck {
 	slow := r.slow[c.Name]
 	if slow == nil {
 		return nil
 	}
 	select {
 	case l := <-slow.back:
-		if l.answered(c) {
+		if l.answered(c) { // late, but good: from now on it is waited for as long as that took
 			delete(r.slow, c.Name)
+			r.take(c, l, generation)
 			return nil
 		}
 		slow.err = l.err
@@ -193,26 +251,35 @@ func checkOnce(ctx context.Context, index int, c Check, req Request) (l looked) 
 	return l
 }
 
-// result completes what a checker returned and keeps its counters.
+// result is what a round shows of a look that came back.
 func (r *rounds) result(found round, l looked) health.Result {
 	c := found.checks[l.index]
 	if !l.answered(c) {
-		r.slow[c.Name] = &slowCheck{back: make(chan looked, 1), err: l.err}
+		r.slow[c.Name] = &slowCheck{back: make(chan looked, 1), since: l.now, err: l.err}
 	}
+	return r.take(c, l, found.generation)
+}
+
+// take completes what a checker returned and keeps its counters.
+func (r *rounds) take(c Check, l looked, generation uint64) health.Result {
+	delete(r.well, c.Name)
 	if l.err != nil {
 		res := health.Failed(c.Name, l.now, l.took, l.err)
-		res.Generation = found.generation
+		res.Generation = generation
 		return res
 	}
 	res := l.outcome.Result
-	res.Check, res.Duration, res.Generation = c.Name, l.took, found.generation
+	res.Check, res.Duration, res.Generation = c.Name, l.took, generation
 	if res.Time.IsZero() {
 		res.Time = l.now
+	}
+	if res.Status == health.Healthy {
+		r.well[c.Name] = res
 	}
 	if r.samples[c.Name] == nil {
 		r.samples[c.Name] = new(health.Samples)
 	}
-	r.samples[c.Name].Add(health.Sample{Time: l.now, Generation: found.generation, Counters: l.outcome.Counters}, r.window)
+	r.samples[c.Name].Add(health.Sample{Time: l.now, Generation: generation, Counters: l.outcome.Counters}, r.window)
 	return res
 }
 
@@ -227,11 +294,8 @@ func (r *rounds) forget(checks []Check) {
 			delete(r.samples, name)
 		}
 	}
-	for name := range r.slow {
-		if !present[name] {
-			delete(r.slow, name)
-		}
-	}
+	maps.DeleteFunc(r.slow, func(name string, _ *slowCheck) bool { return !present[name] })
+	maps.DeleteFunc(r.well, func(name string, _ health.Result) bool { return !present[name] })
 	for name, busy := range r.busy {
 		if !present[name] && !busy.Load() {
 			delete(r.busy, name)

@@ -148,12 +148,14 @@ func (m *Manager) Observe(now time.Time, r health.Report) Observation {
 		}
 		m.generation = r.Generation
 	}
-	if r.Status == health.Healthy {
+	switch {
+	case r.Status == health.Healthy && r.Carried(): // no proof of anything new
+	case r.Status == health.Healthy:
 		if m.healthy == 0 {
 			m.healthyFrom = now
 		}
 		m.healthy++
-	} else {
+	default:
 		m.healthy = 0
 		if m.incident == nil {
 			m.serial++

@@ -189,6 +189,26 @@ func TestAttemptIsCuredByThreeHealthyReportsAfterTheGrace(t *testing.T) {
 	}
 }
 
+func TestAReportThatRestsOnAnEarlierOneIsNoProofOfACure(t *testing.T) {
+	b := newBench()
+	b.try(t, ClearConnections)
+	b.now = b.now.Add(b.cfg.Grace)
+	for range 10 {
+		r := b.report(health.Healthy)
+		r.Results[0].Carried = true
+		if o := b.Observe(b.now, r); o.Judged != nil {
+			t.Fatalf("a healthy report that was carried over judged the attempt: %+v", o.Judged)
+		}
+		b.now = b.now.Add(time.Second)
+	}
+	for n := range b.cfg.CureReports {
+		o, _ := b.see(health.Healthy)
+		if last := n == b.cfg.CureReports-1; (o.Judged != nil) != last {
+			t.Fatalf("after %d proofs the judgement is %+v", n+1, o.Judged)
+		}
+	}
+}
+
 func TestAttemptIsNotCuredWhenHealthDoesNotComeBackInTime(t *testing.T) {
 	b := newBench()
 	b.try(t, ClearConnections)
