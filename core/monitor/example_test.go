@@ -73,7 +73,7 @@ func Example() {
 		},
 		Decision: func(d recovery.Decision) {
 			if d.Attempt != "" { // not suppressed: it is being done
-				events <- fmt.Sprintf("%s: %s", d.Action, d.Reason)
+				events <- fmt.Sprintf("%s: %s", d.Proposal.Action, d.Reason)
 			}
 		},
 	}

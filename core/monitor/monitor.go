@@ -139,7 +139,7 @@ func New(opts Options) *Monitor {
 	m.rounds = rounds{source: opts.Checks, subject: opts.Subject, samples: map[string]*health.Samples{}, busy: map[string]*atomic.Bool{}, slow: map[string]*slowCheck{}, well: map[string]health.Result{}, spawn: m.workers.Go}
 	m.manager.SetEnabled(opts.RecoveryEnabled)
 	if !opts.Enabled {
-		m.manager.Pause()
+		m.manager.LookAway()
 	}
 	m.publish()
 	return m
@@ -204,12 +204,12 @@ func (m *Monitor) adopt(now time.Time, s Settings) {
 	m.manager.SetEnabled(s.RecoveryEnabled)
 	switch {
 	case was && !s.Enabled:
-		m.manager.Pause()
+		m.manager.LookAway()
 		m.epoch++
 		m.checks, m.report, m.again = nil, health.Report{}, false
 		m.next.Stop()
 	case !was && s.Enabled:
-		m.manager.Resume(now)
+		m.manager.LookAgain(now)
 		m.knownAt = now
 	}
 	m.soon()
@@ -227,6 +227,7 @@ func (m *Monitor) soon() {
 }
 
 type answer struct {
+	request  recovery.Request
 	proposal recovery.Proposal
 	err      error
 }
@@ -396,7 +397,7 @@ func (m *Monitor) ask(ctx context.Context, answers chan<- answer) {
 		ctx, cancel := context.WithTimeout(ctx, m.opts.AskTimeout)
 		defer cancel()
 		p, err := strategy.Decide(ctx, req)
-		answers <- answer{p, err}
+		answers <- answer{req, p, err}
 	})
 }
 
@@ -412,22 +413,31 @@ func (m *Monitor) answered(ctx context.Context, now time.Time, a answer, ended c
 	if ctx.Err() != nil {
 		return
 	}
+	p := a.proposal
+	p.Request, p.By = a.request.ID, ""
 	if a.err != nil {
-		m.decided(m.manager.StrategyFailed(now, m.report, a.err))
+		m.carryOut(ctx, now, m.manager.StrategyFailed(now, p, m.report, a.err), ended)
 		return
 	}
-	d := m.manager.Decide(now, a.proposal, m.report, m.actions())
+	m.carryOut(ctx, now, m.manager.Decide(now, p, m.report, m.actions()), ended)
+}
+
+// carryOut tells a decision and begins what it lets through.
+func (m *Monitor) carryOut(ctx context.Context, now time.Time, d recovery.Decision, ended chan<- actionEnd) {
 	m.decided(d)
-	if d.Verdict != recovery.Run {
+	switch {
+	case d.Verdict != recovery.Run:
 		return
-	}
-	if d.Action == recovery.LogWarning {
-		m.tellRecovery(m.manager.WarningLogged(now, m.report, d.Reason, time.Since(now)))
+	case d.Proposal.Action == recovery.LogWarning:
+		m.tellRecovery(m.manager.WarningLogged(now, d, time.Since(now)))
+		return
+	case d.DryRun:
+		m.tellRecovery(m.manager.Finished(now, d.Attempt, nil, false))
 		return
 	}
 	m.acting = d.Attempt
-	order := Order{Action: d.Action, Attempt: d.Attempt, Incident: d.Incident, Reason: d.Reason}
-	limit := m.opts.Recovery.Timeout
+	order := Order{Action: d.Proposal.Action, Attempt: d.Attempt, Incident: d.Incident, Reason: d.Reason}
+	limit := d.Deadline
 	m.workers.Go(func() {
 		// An action that ignores its deadline must not block the next one: the
 		// attempt ends on time, whatever the action does.
@@ -445,10 +455,7 @@ func (m *Monitor) answered(ctx context.Context, now time.Time, a answer, ended c
 }
 
 func (m *Monitor) decided(d recovery.Decision) {
-	m.decisions = append([]recovery.Decision{d}, m.decisions...)
-	if len(m.decisions) > maxDecisions {
-		m.decisions = m.decisions[:maxDecisions]
-	}
+	m.decisions = recovery.Keep(m.decisions, d, maxDecisions)
 	if hook := m.opts.Hooks.Decision; hook != nil {
 		hook(d)
 	}

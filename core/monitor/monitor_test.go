@@ -470,6 +470,7 @@ func TestARoundThatWasSuspendedTogetherWithHostIsDoneAgain(t *testing.T) {
 func TestACriticalCheckerClimbsTheLadderOneRungAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := withLadder(DefaultOptions())
+		opts.Recovery.Budget.Jitter = 0
 		opts.Checks = checks(always("service_health", health.Critical))
 		s := newScene(opts)
 		s.play(t, 10*time.Minute)
@@ -477,9 +478,9 @@ func TestACriticalCheckerClimbsTheLadderOneRungAtATime(t *testing.T) {
 		for i, o := range s.orders {
 			got = append(got, fmt.Sprintf("%s@%.0f", o.Action, s.acted[i].Sub(s.start).Seconds()))
 		}
-		want := "[clear_connections@10 restart_service@70 emergency_stop@130]"
+		want := "[clear_connections@10 restart_service@70 emergency_stop@190]"
 		if fmt.Sprint(got) != want {
-			t.Errorf("orders %v, want %s: grace after the start, then the interval between attempts", got, want)
+			t.Errorf("orders %v, want %s: grace after the start, then the interval between attempts, twice as long after two that did not help", got, want)
 		}
 		if s.incidents != 1 {
 			t.Errorf("%d incidents, want one", s.incidents)

@@ -48,6 +48,7 @@ type Check struct {
 // Strategy proposes what to do; see recovery.Request. It is asked with a
 // deadline, one question at a time.
 type Strategy interface {
+	// Decide proposes. The proposal names its plugin, also beside an error.
 	Decide(ctx context.Context, req recovery.Request) (recovery.Proposal, error)
 }
 

@@ -26,7 +26,7 @@ type Snapshot struct {
 	Checks    []CheckState
 	Report    health.Report // zero Sequence: none yet
 	Recovery  recovery.Snapshot
-	Decisions []recovery.Decision // newest first, at most 100
+	Decisions []recovery.Decision // newest first, at most 100; what was decided again and again stands there once
 
 	interval    time.Duration // normal pace
 	pace        time.Duration // present pace

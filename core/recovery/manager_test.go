@@ -139,7 +139,7 @@ func TestLogWarningSucceedsTakesTimeAndIsCountedButIsNoAttempt(t *testing.T) {
 	if d := b.propose(LogWarning, r); d.Verdict != Run || d.Attempt != "" {
 		t.Fatalf("got %+v", d)
 	}
-	e := b.WarningLogged(b.now, r, "because", 0)
+	e := b.WarningLogged(b.now, b.propose(LogWarning, r), 0)
 	if !e.Success || e.Duration <= 0 {
 		t.Errorf("event %+v", e)
 	}
@@ -160,7 +160,7 @@ func TestRecoveryHistoryIsNewestFirstAndBounded(t *testing.T) {
 	b := newBench()
 	for range 150 {
 		_, r := b.see(health.Warning)
-		b.WarningLogged(b.now, r, "because", 0)
+		b.WarningLogged(b.now, b.propose(LogWarning, r), 0)
 	}
 	events := b.Snapshot().Events
 	if len(events) != 100 {
@@ -473,7 +473,7 @@ func TestLimitsHoldUnderRandomHistories(t *testing.T) {
 				continue
 			}
 			if action == LogWarning {
-				b.WarningLogged(b.now, r, "", 0)
+				b.WarningLogged(b.now, d, 0)
 				continue
 			}
 			if action == None {

@@ -36,7 +36,7 @@ func TestChecksKeepWhatTheViewSays(t *testing.T) {
 
 func TestRecoveryTellsBreakerIncidentAndTheLastAttempt(t *testing.T) {
 	breaker := recovery.NewBreaker(recovery.BreakerConfig{FailureThreshold: 1, Timeout: 5 * time.Minute, SuccessThreshold: 3}, moment)
-	breaker.Record(moment, false)
+	breaker.Record(moment, breaker.Begin(moment), false)
 	got := RecoveryOf(recovery.Snapshot{
 		Enabled: true, InProgress: true, Breaker: breaker, Stats: recovery.Stats{Total: 2},
 		Incident: &recovery.Incident{ID: "inc-1", Opened: moment, Causes: []string{"a"}, Attempts: make([]recovery.Attempt, 2)},

@@ -65,7 +65,7 @@ func (a *App) hooks() monitor.Hooks {
 		},
 		Decision: func(d recovery.Decision) {
 			level := hclog.Debug
-			same := d.Action == last.Action && d.Verdict == last.Verdict && d.Rule == last.Rule && d.Incident == last.Incident
+			same := d.Same(last)
 			switch {
 			case d.Verdict == recovery.Run:
 				level = hclog.Warn
@@ -73,10 +73,14 @@ func (a *App) hooks() monitor.Hooks {
 				level = hclog.Info
 			}
 			last = d
-			log.Log(level, "recovery decision", "incident", d.Incident, "action", string(d.Action), "verdict", string(d.Verdict),
-				"rule", d.Rule, "reason", d.Reason, "attempt", d.Attempt)
+			log.Log(level, "recovery decision", "incident", d.Incident, "action", string(d.Proposal.Action), "verdict", string(d.Verdict),
+				"rule", d.Rule, "reason", d.Reason, "attempt", d.Attempt, "dry_run", d.DryRun)
 		},
 		Recovery: func(e recovery.Event) {
+			if e.DryRun {
+				log.Info("dry run: nothing was done", "incident", e.Incident, "action", string(e.Action), "outcome", string(e.Outcome), "reason", e.Reason)
+				return
+			}
 			a.recovered.add(e)
 			if e.Action == recovery.LogWarning {
 				log.Warn("health warning", "incident", e.Incident, "status", e.Health.String(), "reason", e.Reason)

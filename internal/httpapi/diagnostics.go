@@ -56,12 +56,12 @@ type healthMonitor struct {
 }
 
 type recoveryManager struct {
-	Enabled              bool           `json:"enabled"`
-	Available            bool           `json:"available"`
-	CircuitBreakerState  recovery.State `json:"circuit_breaker_state"`
-	TotalRecoveries      int            `json:"total_recoveries"`
-	SuccessfulRecoveries int            `json:"successful_recoveries"`
-	FailedRecoveries     int            `json:"failed_recoveries"`
+	Enabled              bool                  `json:"enabled"`
+	Available            bool                  `json:"available"`
+	CircuitBreakerState  recovery.BreakerState `json:"circuit_breaker_state"`
+	TotalRecoveries      int                   `json:"total_recoveries"`
+	SuccessfulRecoveries int                   `json:"successful_recoveries"`
+	FailedRecoveries     int                   `json:"failed_recoveries"`
 }
 
 // processInfo is about the hub; null is what the process checker does not say.

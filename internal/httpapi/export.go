@@ -124,15 +124,15 @@ type recoveryExport struct {
 }
 
 type breakerBody struct {
-	State              recovery.State `json:"state"`
-	FailureCount       int            `json:"failure_count"`
-	SuccessCount       int            `json:"success_count"`
-	LastFailureTime    *float64       `json:"last_failure_time"`
-	StateChangeTime    *float64       `json:"state_change_time"`
-	TimeInCurrentState float64        `json:"time_in_current_state"`
-	RemainingSeconds   float64        `json:"remaining_seconds"`
-	CanProceed         bool           `json:"can_proceed"`
-	Config             breakerConfig  `json:"config"`
+	State              recovery.BreakerState `json:"state"`
+	FailureCount       int                   `json:"failure_count"`
+	SuccessCount       int                   `json:"success_count"`
+	LastFailureTime    *float64              `json:"last_failure_time"`
+	StateChangeTime    *float64              `json:"state_change_time"`
+	TimeInCurrentState float64               `json:"time_in_current_state"`
+	RemainingSeconds   float64               `json:"remaining_seconds"`
+	CanProceed         bool                  `json:"can_proceed"`
+	Config             breakerConfig         `json:"config"`
 }
 
 type breakerConfig struct {
@@ -160,6 +160,7 @@ type recoveryEventBody struct {
 	Outcome      recovery.Outcome `json:"outcome"`
 	Incident     string           `json:"incident"`
 	Reason       string           `json:"reason,omitempty"`
+	DryRun       bool             `json:"dry_run,omitempty"`
 }
 
 type recoveryConfig struct {
@@ -188,6 +189,7 @@ type attemptBody struct {
 
 type decisionBody struct {
 	instant
+	ID       string           `json:"id"`
 	Incident string           `json:"incident,omitempty"`
 	Report   uint64           `json:"report"`
 	Health   string           `json:"health_status"`
@@ -196,15 +198,10 @@ type decisionBody struct {
 	Rule     string           `json:"rule"`
 	Reason   string           `json:"reason"`
 	Attempt  string           `json:"attempt,omitempty"`
+	DryRun   bool             `json:"dry_run,omitempty"`
 	// Repeated is how often the same was decided in a row, Since when first.
 	Repeated int    `json:"repeated"`
 	Since    string `json:"since"`
-}
-
-// sameAs says whether two decisions differ in nothing but their time.
-func (d decisionBody) sameAs(o recovery.Decision) bool {
-	return d.Attempt == "" && o.Attempt == "" && d.Incident == o.Incident && d.Action == o.Action &&
-		d.Verdict == o.Verdict && d.Rule == o.Rule && d.Health == o.Health.String()
 }
 
 // trigger is what starts every recovery; the reference has no other.
@@ -252,7 +249,7 @@ func (m moment) recoveryExport() recoveryExport {
 	for _, ev := range rec.Events[:min(recent, len(rec.Events))] {
 		e.RecentRecoveries = append(e.RecentRecoveries, recoveryEventBody{
 			instant: instantOf(ev.Time), Action: ev.Action, Trigger: trigger, HealthStatus: ev.Health.String(), Success: ev.Success,
-			DurationMS: health.Milliseconds(ev.Duration), ErrorMessage: optional(ev.Err), Outcome: ev.Outcome, Incident: ev.Incident, Reason: ev.Reason,
+			DurationMS: health.Milliseconds(ev.Duration), ErrorMessage: optional(ev.Err), Outcome: ev.Outcome, Incident: ev.Incident, Reason: ev.Reason, DryRun: ev.DryRun,
 		})
 	}
 	if inc := rec.Incident; inc != nil {
@@ -262,14 +259,9 @@ func (m moment) recoveryExport() recoveryExport {
 		}
 	}
 	for _, d := range m.Monitoring.Current.Decisions {
-		if last := len(e.RecentDecisions) - 1; last >= 0 && e.RecentDecisions[last].sameAs(d) {
-			e.RecentDecisions[last].Repeated++
-			e.RecentDecisions[last].Since = stamp(d.Time)
-			continue
-		}
 		e.RecentDecisions = append(e.RecentDecisions, decisionBody{
-			instant: instantOf(d.Time), Incident: d.Incident, Report: d.Report, Health: d.Health.String(), Action: d.Action,
-			Verdict: d.Verdict, Rule: d.Rule, Reason: d.Reason, Attempt: d.Attempt, Repeated: 1, Since: stamp(d.Time),
+			instant: instantOf(d.Time), ID: d.ID, Incident: d.Incident, Report: d.Inputs.Report, Health: d.Inputs.Health.String(), Action: d.Proposal.Action,
+			Verdict: d.Verdict, Rule: d.Rule, Reason: d.Reason, Attempt: d.Attempt, DryRun: d.DryRun, Repeated: d.Repeated + 1, Since: stamp(d.First),
 		})
 	}
 	return e

@@ -62,7 +62,7 @@ func (s *session) check(ctx context.Context, in CheckInput) (CheckOutput, error)
 
 // Decide asks the strategy what to do. It blocks and fails as Check does. The
 // proposal's action is a word, but not yet one that host knows: that is for the
-// guard to say.
+// guard to say. It names the plugin, also beside an error.
 func (i *Instance) Decide(ctx context.Context, req recovery.Request) (recovery.Proposal, error) {
 	var proposal recovery.Proposal
 	began := time.Now()
@@ -78,6 +78,7 @@ func (i *Instance) Decide(ctx context.Context, req recovery.Request) (recovery.P
 		l.request = req
 		return &l.decide
 	})
+	proposal.Plugin = i.Name()
 	return proposal, err
 }
 

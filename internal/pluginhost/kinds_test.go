@@ -54,7 +54,7 @@ func TestStrategyIsFoundByNameAndAsked(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	p, err := strategy.Decide(ctx, recovery.Request{History: []health.Report{{}, {}}})
-	if want := (recovery.Proposal{Action: recovery.RestartService, Rule: "ladder", Reason: "2 reports, 12 clients"}); err != nil || p != want {
+	if want := (recovery.Proposal{Action: recovery.RestartService, Rule: "ladder", Reason: "2 reports, 12 clients", Plugin: "recovery-graded"}); err != nil || p != want {
 		t.Errorf("%+v, %v; want %+v", p, err, want)
 	}
 	if p, err := strategy.Decide(ctx, recovery.Request{Incident: recovery.Incident{ID: "inc-empty"}}); err != nil || p.Action != recovery.None {
