@@ -2,6 +2,8 @@
 GO      ?= go
 BUF     ?= npx --yes @bufbuild/buf@1.75.0
 PLUGINS := process network service recovery-graded
+# The examples that are written in Go; those in other languages need no building.
+EXAMPLES := disk exec-checker recovery-webhook
 ARGS    ?= --plugins ./plugins
 # What is vetted, and so built, beside the machine that this runs on.
 TARGETS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
@@ -13,7 +15,7 @@ export CGO_ENABLED = 0
 GOBUILD = $(GO) build -trimpath -buildvcs=false -ldflags "-s -w"
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint vuln bench docs proto proto-check clean
+.PHONY: help build examples run test race lint vuln bench docs proto proto-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +23,13 @@ help: ## list the targets
 build: ## build bin/host and the plugins into plugins/<name>/<name>
 	$(GOBUILD) -o bin/host ./cmd/host
 	@for p in $(PLUGINS); do echo "$(GOBUILD) -o plugins/$$p/$$p ./plugins/$$p"; $(GOBUILD) -o plugins/$$p/$$p ./plugins/$$p || exit 1; done
+
+examples: examples/redis-ping/node_modules ## build the examples for plugin authors into examples/<name>/<name>
+	@for p in $(EXAMPLES); do echo "$(GOBUILD) -o examples/$$p/$$p ./examples/$$p"; $(GOBUILD) -o examples/$$p/$$p ./examples/$$p || exit 1; done
+
+examples/redis-ping/node_modules: examples/redis-ping/package-lock.json
+	cd examples/redis-ping && npm ci --ignore-scripts
+	@touch $@
 
 run: build ## build and run the host with the bundled plugins (ARGS="...")
 	bin/host $(ARGS)
@@ -36,7 +45,7 @@ lint: ## formatting, vet for linux, darwin and windows on amd64 and arm64, tidy 
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-clean: run gofmt -w on"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	@for target in $(TARGETS); do echo "$(GO) vet for $$target"; \
-		GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) vet ./cmd/... ./core/... ./hub/... ./internal/... ./plugins/... ./proto/... ./sdk/... || exit 1; done
+		GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) vet ./cmd/... ./core/... ./examples/... ./hub/... ./internal/... ./plugins/... ./proto/... ./sdk/... || exit 1; done
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 
@@ -60,3 +69,5 @@ proto-check: ## lint, format, breaking changes, and that the committed code is g
 clean: ## remove what build made
 	rm -rf bin
 	@for p in $(PLUGINS); do rm -f plugins/$$p/$$p; done
+	@for p in $(EXAMPLES); do rm -f examples/$$p/$$p; done
+	rm -rf examples/redis-ping/node_modules

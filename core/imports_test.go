@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"internal/doctor":     {"core/"},
 	"internal/systemd":    {},
 	"plugins/process":     {"sdk"}, "plugins/network": {"sdk"}, "plugins/service": {"sdk"}, "plugins/recovery-graded": {"sdk"},
+	"examples/disk": {"sdk"}, "examples/exec-checker": {"sdk"}, "examples/recovery-webhook": {"sdk"},
 
 	// what may be run
 	"internal/plugintrust": {},

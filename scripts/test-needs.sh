@@ -13,5 +13,7 @@ command -v openssl >/dev/null || need "openssl; keys and signatures are compared
 left_out() { echo "make test: NOT RUN without $1 (get it with: apt-get install $2)" >&2; }
 /usr/bin/python3 -c 'import socketio' 2>/dev/null || left_out "python-socketio: the tests of Python clients" "python3-socketio python3-aiohttp python3-requests python3-websocket"
 /usr/bin/python3 -c 'import grpc, google.protobuf' 2>/dev/null || left_out "grpcio: the tests of plugins in Python" "python3-grpcio python3-protobuf"
+command -v redis-server >/dev/null || left_out "redis-server: the test of the example redis-ping" "redis-server"
+command -v openssl >/dev/null || left_out "openssl: the test of the example certificate-expiry" "openssl"
 command -v promtool >/dev/null || left_out "promtool: the check of /metrics" "prometheus"
 exit $missing

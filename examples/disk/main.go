@@ -19,13 +19,15 @@ const (
 	metricInodes = "disk_inodes_used_ratio"
 )
 
+// Load: a restart of the hub frees no disk, so that a full one is told and
+// logged, and nothing is restarted.
 var info = sdk.Info{
 	Name:    "disk", // equal to the name of the executable and its folder
 	Version: "0.1.0",
 	Metrics: []sdk.MetricInfo{
-		{Name: metricUsed, Help: "Used share of what an ordinary user may use: over warning_ratio a warning, over critical_ratio critical."},
+		{Name: metricUsed, Load: true, Help: "Used share of what an ordinary user may use: over warning_ratio a warning, over critical_ratio critical."},
 		{Name: metricFree, Unit: "B", Help: "What an ordinary user may still write."},
-		{Name: metricInodes, Help: "Used share of the inodes, judged as disk_used_ratio; absent where there is no such limit."},
+		{Name: metricInodes, Load: true, Help: "Used share of the inodes, judged as disk_used_ratio; absent where there is no such limit."},
 	},
 }
 
@@ -66,7 +68,7 @@ func (c checker) Check(ctx context.Context, _ sdk.Request) (sdk.Result, error) {
 		found, err := c.look(ctx, path)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("read the file system of %s: %w", path, err))
-			result.Metrics = append(result.Metrics, sdk.Unmeasured(metricUsed, err.Error()).WithLabel("path", path))
+			result.Metrics = append(result.Metrics, sdk.Unmeasured(metricUsed, err.Error()).WithLabel("path", path).AsLoad())
 			continue
 		}
 		result.Metrics = append(result.Metrics, s.judge(path, found)...)
@@ -117,5 +119,5 @@ func (s settings) ratio(name string, used float64) sdk.Metric {
 	case used > s.Warning:
 		status = sdk.Warning
 	}
-	return sdk.Number(name, used, status).WithThreshold(s.Warning)
+	return sdk.Number(name, used, status).WithThreshold(s.Warning).AsLoad()
 }

@@ -42,6 +42,25 @@ func TestTheExitCodeIsTheStatusAndTheFirstLineTheMessage(t *testing.T) {
 	}
 }
 
+func TestOnlyAProgramAboutTheHubMayLeadToRecovery(t *testing.T) {
+	c := script(t, "echo 'bad | a=5;1;2'; exit 2")
+	for _, about := range []bool{false, true} {
+		s := c.Current()
+		s.AboutHub = about
+		result, err := checker{sdk.NewConfig(s)}.Check(t.Context(), sdk.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		heals := false
+		for _, m := range result.Metrics {
+			heals = heals || m.Status == sdk.Critical && !m.Load
+		}
+		if heals != about || result.Status != sdk.Critical {
+			t.Errorf("about_hub %v: %+v", about, result)
+		}
+	}
+}
+
 func TestWhatSaysNothingAboutTheTargetIsAnError(t *testing.T) {
 	for why, c := range map[string]struct {
 		checker checker

@@ -26,19 +26,23 @@ func main() {
 	sdk.Serve(info, newChecker())
 }
 
-const metricExit = "exec_exit_code"
+const (
+	metricExit    = "exec_exit_code"
+	metricHubExit = "exec_hub_exit_code"
+)
 
 var info = sdk.Info{
 	Name:    "exec-checker",
 	Version: "0.1.0",
 	Timeout: 10 * time.Second, // as long as the programs of Nagios give themselves
 	Metrics: []sdk.MetricInfo{
-		{Name: metricExit, Help: "Exit code of the program: 0 is healthy, 1 a warning, 2 critical."},
-		{Name: "exec_seconds", Unit: "s", Help: "A value in s, ms, us or ns, by name."},
-		{Name: "exec_bytes", Unit: "B", Help: "A value in B, KB, MB, GB, TB or PB, by name; 1 KB is 1024 B."},
-		{Name: "exec_percent", Unit: "%", Help: "A value in %, by name."},
-		{Name: "exec_counter", Help: "A value that only grows, c, by name."},
-		{Name: "exec_value", Help: "A value in any other unit, which is a label, by name."},
+		{Name: metricExit, Load: true, Help: "Exit code of the program: 0 is healthy, 1 a warning, 2 critical."},
+		{Name: metricHubExit, Help: "In its place with about_hub: what it says may lead to recovery."},
+		{Name: "exec_seconds", Load: true, Unit: "s", Help: "A value in s, ms, us or ns, by name."},
+		{Name: "exec_bytes", Load: true, Unit: "B", Help: "A value in B, KB, MB, GB, TB or PB, by name; 1 KB is 1024 B."},
+		{Name: "exec_percent", Load: true, Unit: "%", Help: "A value in %, by name."},
+		{Name: "exec_counter", Load: true, Help: "A value that only grows, c, by name."},
+		{Name: "exec_value", Load: true, Help: "A value in any other unit, which is a label, by name."},
 	},
 }
 
@@ -57,6 +61,7 @@ func nameOf(path string) string {
 type settings struct {
 	Command     []string          `json:"command" jsonschema:"maxItems=256" jsonschema_description:"The program and its arguments, as they are: no shell reads them. A path without a leading / is below the plugin's folder, a bare name is looked for on PATH."`
 	Environment map[string]string `json:"environment" jsonschema_description:"What the program sees beside the plugin's own few variables."`
+	AboutHub    bool              `json:"about_hub" jsonschema_description:"Whether the program looks at the hub, so that what it finds may lead to recovery. Off: its word is told and logged, and nothing is restarted."`
 }
 
 type checker struct{ *sdk.Config[settings] }
@@ -87,10 +92,14 @@ func (c checker) Check(ctx context.Context, _ sdk.Request) (sdk.Result, error) {
 	default:
 		return sdk.Result{}, fmt.Errorf("%s ended with exit code %d: %s", s.Command[0], end.code, firstOf(text, end.errors, "it printed nothing"))
 	}
+	exit := sdk.Number(metricExit, float64(end.code), status).AsLoad()
+	if s.AboutHub {
+		exit = sdk.Number(metricHubExit, float64(end.code), status)
+	}
 	result := sdk.Result{
 		Status:  status,
 		Message: firstOf(text, end.errors, fmt.Sprintf("%s ended with exit code %d", s.Command[0], end.code)),
-		Metrics: []sdk.Metric{sdk.Number(metricExit, float64(end.code), status)},
+		Metrics: []sdk.Metric{exit},
 	}
 	seen := map[string]bool{}
 	for _, v := range values {

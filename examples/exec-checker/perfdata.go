@@ -160,13 +160,13 @@ func (v value) metric(whole sdk.Status) sdk.Metric {
 	}
 	scale, known := scales[v.unit]
 	if !known {
-		m := sdk.Number("exec_value", v.number, status).WithLabel("name", v.name)
+		m := sdk.Number("exec_value", v.number, status).WithLabel("name", v.name).AsLoad()
 		if v.unit != "" {
 			m = m.WithLabel("unit", v.unit)
 		}
 		return v.limited(m, 1)
 	}
-	m := sdk.Number(scale.metric, v.number*scale.factor, status).WithUnit(units[scale.metric]).WithLabel("name", v.name)
+	m := sdk.Number(scale.metric, v.number*scale.factor, status).WithUnit(units[scale.metric]).WithLabel("name", v.name).AsLoad()
 	return v.limited(m, scale.factor)
 }
 
