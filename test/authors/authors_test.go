@@ -31,6 +31,9 @@ func run(m *testing.M) int {
 	if err == nil {
 		err = rig.Build(ctx, root)
 	}
+	if err == nil {
+		err = rig.BuildExamples(ctx, root)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

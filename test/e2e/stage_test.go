@@ -39,6 +39,9 @@ func run(m *testing.M) int {
 	if err == nil {
 		err = rig.Build(ctx, root)
 	}
+	if err == nil {
+		err = rig.BuildExamples(ctx, root)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -49,9 +52,18 @@ func run(m *testing.M) int {
 // requirements are all needed where CI is set. Elsewhere tests that need more
 // than Node.js are left out, and it is said which.
 func requirements(ctx context.Context) error {
-	err := rig.Require(ctx, root)
-	var need *rig.NeedError
-	if !errors.As(err, &need) || os.Getenv("CI") != "" {
+	err := &rig.NeedError{}
+	for _, found := range []error{rig.Require(ctx, root), rig.RequireExamples(ctx)} {
+		if need, is := errors.AsType[*rig.NeedError](found); is {
+			err.Missing = append(err.Missing, need.Missing...)
+		} else if found != nil {
+			return found
+		}
+	}
+	if len(err.Missing) == 0 {
+		return nil
+	}
+	if os.Getenv("CI") != "" {
 		return err
 	}
 	skip := flag.Lookup("test.skip")
@@ -59,7 +71,7 @@ func requirements(ctx context.Context) error {
 	if given := skip.Value.String(); given != "" {
 		patterns = append(patterns, given)
 	}
-	for _, n := range need.Missing {
+	for _, n := range err.Missing {
 		if n.Tests == "" {
 			return err
 		}
@@ -75,7 +87,7 @@ func requirements(ctx context.Context) error {
 // test run is kept by go test for as long as what the test read is unchanged;
 // what make and host read is unknown to it.
 func readSources() error {
-	for _, dir := range []string{"cmd", "core", "hub", "internal", "plugins", "proto", "sdk", "test"} {
+	for _, dir := range []string{"cmd", "core", "examples", "hub", "internal", "plugins", "proto", "sdk", "test"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() && d.Name() == "node_modules" {
 				return filepath.SkipDir
