@@ -70,6 +70,7 @@ type member struct {
 	kept    bool          // its session is kept for its return
 	// since says for each of its rooms behind which event it joined.
 	since map[socket.Room]uint64
+	asked pendingAcks
 }
 
 // delivery is one event and whom it is for.
@@ -95,7 +96,7 @@ func (a *adapter) deliver(d *delivery) int {
 	a.selectLocked(d.rooms, d.except, func(m *member) {
 		count++
 		if d.ack != nil {
-			m.socket.Acks().Store(*d.id, d.ack)
+			m.expect(*d.id, d.ack)
 		}
 		frames := &plain
 		text := ""
@@ -163,7 +164,7 @@ func (a *adapter) eachLocked(room socket.Room, fn func(*member)) {
 // socket's own id when the socket has joined the namespace, and perhaps before with
 // rooms of a session that is restored.
 func (a *adapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
-	joins, changed := false, false
+	joins, changed, crowded := false, false, false
 	a.hub.relay.mu.Lock() // so that no event comes while it joins
 	last := a.hub.relay.log.Last().Sequence
 	a.mu.Lock()
@@ -179,6 +180,10 @@ func (a *adapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
 			continue
 		}
 		in := a.rooms[room]
+		if _, there := in[m]; !there && len(m.rooms) >= a.hub.opts.MaxRooms {
+			crowded = true
+			continue
+		}
 		if in == nil {
 			in = make(map[*member]struct{})
 			a.rooms[room] = in
@@ -197,6 +202,9 @@ func (a *adapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
 	}
 	a.mu.Unlock()
 	a.hub.relay.mu.Unlock()
+	if crowded && m.link != nil {
+		m.link.exceed(tooManyRooms(a.hub))
+	}
 	if !joins {
 		return
 	}
@@ -208,6 +216,9 @@ func (a *adapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
 	m.link = linkOf(s.Request().Context())
 	m.offsets = m.link.offsets.Load()
 	a.hub.relay.activate(a, m)
+	if m.link.namespaces.Add(1) > int64(a.hub.opts.MaxNamespaces) {
+		m.link.exceed(tooManyNamespaces(a.hub))
+	}
 }
 
 // admit makes a member active: from now on events go to it. On the default
@@ -279,6 +290,7 @@ func (a *adapter) DelAll(id socket.SocketId) {
 	if m.index < 0 {
 		return
 	}
+	m.link.namespaces.Add(-1)
 	end := len(a.active) - 1
 	a.active[m.index] = a.active[end]
 	a.active[m.index].index = m.index
@@ -320,15 +332,16 @@ func (a *adapter) only(d *delivery) *member {
 // each answer.
 func (a *adapter) BroadcastWithAck(packet *parser.Packet, opts *socket.BroadcastOptions, clients func(uint64), ack socket.Ack) {
 	id := a.Nsp().Ids()
-	packet.Id = &id
 	d, err := a.deliveryOf(packet, opts)
 	if err != nil {
 		a.hub.failed(nil, "broadcast", err, nil)
 		clients(0)
 		return
 	}
-	d.ack = ack
+	// The library's timer reads packet.Id without a lock, so it is not told the id.
+	d.id, d.ack = &id, ack
 	clients(uint64(a.hub.relay.broadcast(a, d)))
+	a.forgetLater(id, opts)
 }
 
 func (a *adapter) deliveryOf(packet *parser.Packet, opts *socket.BroadcastOptions) (*delivery, error) {

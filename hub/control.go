@@ -176,7 +176,7 @@ func contextError(err error) error {
 }
 
 func optionsOf(s *hubv1.Settings) Options {
-	return Options{
+	o := Options{
 		ServerID:        s.GetServerId(),
 		ServerVersion:   s.GetServerVersion(),
 		Generation:      s.GetGeneration(),
@@ -199,6 +199,8 @@ func optionsOf(s *hubv1.Settings) Options {
 		LogSync:         s.GetLogSync(),
 		RecoveryWindow:  s.GetRecoveryWindow().AsDuration(),
 	}
+	o.setLimits(s.GetLimits())
+	return o
 }
 
 func statisticsOf(s *hubv1.Statistics) Statistics {
@@ -217,6 +219,7 @@ func statisticsOf(s *hubv1.Statistics) Statistics {
 		ClientVersions:    s.GetClientVersions(),
 		SessionsRecovered: s.GetSessionsRecovered(),
 		LogFailure:        s.GetLogFailure(),
+		Goroutines:        s.GetGoroutines(),
 	}
 }
 
@@ -236,6 +239,7 @@ func (s Statistics) proto() *hubv1.Statistics {
 		ClientVersions:    s.ClientVersions,
 		SessionsRecovered: s.SessionsRecovered,
 		LogFailure:        s.LogFailure,
+		Goroutines:        s.Goroutines,
 	}
 }
 

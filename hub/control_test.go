@@ -42,6 +42,8 @@ func fill(m proto.Message) {
 				reflected.Set(field, protoreflect.ValueOfMessage(timestamppb.New(time.Unix(n, n)).ProtoReflect()))
 			case field.Message().FullName() == "google.protobuf.Duration":
 				reflected.Set(field, protoreflect.ValueOfMessage(durationpb.New(time.Duration(n)).ProtoReflect()))
+			default:
+				fill(reflected.Mutable(field).Message().Interface())
 			}
 		}
 	}
@@ -66,14 +68,16 @@ func TestEverySettingReachesTheOptions(t *testing.T) {
 	fill(settings)
 	opts := reflect.ValueOf(optionsOf(settings))
 	// What a supervisor does not set, but who uses the package may.
-	own := []string{"Logger", "MaxQueuedBytes", "MaxQueueAge", "SlowClients", "WriteTimeout"}
+	own := []string{"Logger", "TLS", "Tokens"}
 	for i := range opts.NumField() {
 		name := opts.Type().Field(i).Name
 		if opts.Field(i).IsZero() != slices.Contains(own, name) {
 			t.Errorf("%s is not taken from the settings, or is and should not be", name)
 		}
 	}
-	if fields, options := settings.ProtoReflect().Descriptor().Fields().Len(), opts.NumField()-len(own); fields != options {
+	limits := settings.GetLimits().ProtoReflect().Descriptor().Fields().Len()
+	fields := settings.ProtoReflect().Descriptor().Fields().Len() - 1 + limits
+	if options := opts.NumField() - len(own); fields != options {
 		t.Errorf("%d settings make %d options; one is missing", fields, options)
 	}
 }
@@ -91,11 +95,15 @@ func TestOptionsThatAreZeroTakeTheDefaults(t *testing.T) {
 }
 
 func TestEveryWrongOptionIsNamed(t *testing.T) {
-	_, err := New(Options{ServerVersion: "one", Port: -1, EventHistory: -1, MaxConnections: -1, PingInterval: -1, PingTimeout: -1, MaxPayloadBytes: 5})
+	_, err := New(Options{ServerVersion: "one", Port: -1, EventHistory: -1, MaxConnections: -1, PingInterval: -1, PingTimeout: -1, MaxPayloadBytes: 5,
+		MessagesPerSecond: -1, BytesPerSecond: 1, MaxRooms: -1, MaxNamespaces: -1, MaxPendingAcks: -1, MaxHandshakes: -1,
+		HeaderTimeout: -1, BodyTimeout: -1, IdleTimeout: -1})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, field := range []string{"ServerID", "ServerVersion", "Port", "EventHistory", "MaxConnections", "PingInterval", "PingTimeout", "MaxPayloadBytes"} {
+	for _, field := range []string{"ServerID", "ServerVersion", "Port", "EventHistory", "MaxConnections", "PingInterval", "PingTimeout", "MaxPayloadBytes",
+		"MessagesPerSecond", "BytesPerSecond", "MaxRooms", "MaxNamespaces", "MaxPendingAcks", "MaxHandshakes",
+		"HeaderTimeout", "BodyTimeout", "IdleTimeout"} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("%s is not named in: %v", field, err)
 		}

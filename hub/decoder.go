@@ -127,7 +127,11 @@ func fillPlaceholders(v any, attachments []types.BufferInterface) (any, error) {
 			if err != nil || n < 0 || n >= len(attachments) {
 				return nil, errPacket
 			}
-			return attachments[n].Clone(), nil // one may stand in several places
+			attachment := attachments[n]
+			if attachments[n] = nil; attachment == nil { // each stands in one place, else a small message grows without bound
+				return nil, errPacket
+			}
+			return attachment, nil
 		}
 		for key := range v {
 			if v[key], err = fillPlaceholders(v[key], attachments); err != nil {

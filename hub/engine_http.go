@@ -14,9 +14,6 @@ import (
 // enginePath is where Socket.IO clients connect.
 const enginePath = "/socket.io/"
 
-// bodyTimeout bounds how long the body of a request may take to arrive.
-const bodyTimeout = 10 * time.Second
-
 // serveEngine stands between the network and the library: it admits sessions, ties
 // requests to them, reads bodies within bounds, and lets the library answer into
 // memory, because it answers polls from other goroutines, even after the request
@@ -56,12 +53,12 @@ func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
 	r.Header = r.Header.Clone()
 	r.Header.Del("Origin")
 	if r.Method == http.MethodPost {
-		body, status := readBody(w, r, h.opts.MaxPayloadBytes)
+		body, status := readBody(w, r, h.opts.MaxPayloadBytes, h.opts.BodyTimeout)
 		if status != 0 {
 			if status == http.StatusRequestEntityTooLarge {
 				l.refuse("a payload is larger than allowed")
 			}
-			fail(w, status, "bad_body", http.StatusText(status)+": send at most max_payload bytes, within 10 s")
+			fail(w, status, "bad_body", http.StatusText(status)+": send at most max_payload bytes, and without pauses")
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
@@ -92,14 +89,14 @@ func (h *Hub) admit(r *http.Request) (*link, bool) {
 	return l, true
 }
 
-// readBody reads a body of at most limit bytes within bodyTimeout. It returns the
+// readBody reads a body of at most limit bytes, which has to come in time. It returns the
 // status to answer with when that fails, else 0.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, int) {
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, timeout time.Duration) ([]byte, int) {
 	if r.ContentLength > limit {
 		return nil, http.StatusRequestEntityTooLarge
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	_ = control.SetReadDeadline(time.Now().Add(timeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	// Else the deadline would end the watch for the client's hanging up.
 	_ = control.SetReadDeadline(time.Time{})

@@ -139,7 +139,7 @@ func (h *Hub) serveStats(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (h *Hub) serveCompatibility(w http.ResponseWriter, r *http.Request) {
-	body, status := readBody(w, r, compatibilityBytes)
+	body, status := readBody(w, r, compatibilityBytes, h.opts.BodyTimeout)
 	if status != 0 {
 		fail(w, status, "bad_body", http.StatusText(status)+": send a small JSON object")
 		return

@@ -29,11 +29,9 @@ import (
 
 const (
 	// joinTimeout is how long a session may exist without joining the namespace.
-	joinTimeout   = 10 * time.Second
-	headerTimeout = 5 * time.Second
+	joinTimeout = 10 * time.Second
 	// takeLogTimeout bounds the wait for another process that has the event log.
 	takeLogTimeout = 10 * time.Second
-	idleTimeout    = 75 * time.Second
 	headerBytes    = 32 << 10
 	// ownDescriptors is what the hub keeps of its file descriptors for itself, and
 	// spareConnections what it keeps of its TCP connections for HTTP requests.
@@ -244,8 +242,8 @@ func (h *Hub) Serve(listeners ...net.Listener) error {
 	for _, l := range listeners {
 		server := &http.Server{
 			Handler:           h.Handler(),
-			ReadHeaderTimeout: headerTimeout,
-			IdleTimeout:       idleTimeout,
+			ReadHeaderTimeout: h.opts.HeaderTimeout,
+			IdleTimeout:       h.opts.IdleTimeout,
 			MaxHeaderBytes:    headerBytes,
 			ErrorLog:          h.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 		}

@@ -19,6 +19,7 @@ type inbound struct {
 	start, end int
 	need       int // bytes that the frame at start has, as far as known
 
+	frames  int    // taken apart since somebody counted, see webSocket.read
 	message []byte // the fragments of a message that is not complete
 	opcode  int    // of that message; 0: there is none
 }
@@ -85,6 +86,7 @@ func (in *inbound) next() (opcode int, payload []byte, ok bool, err error) {
 			return 0, nil, false, err
 		}
 		in.start += size
+		in.frames++
 		switch {
 		case op >= websocket.CloseMessage:
 			return op, body, true, nil

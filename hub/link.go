@@ -26,6 +26,8 @@ type link struct {
 	lossy atomic.Bool
 	// outlet is the transport that sends; nil before the session exists.
 	outlet atomic.Pointer[outlet]
+	// namespaces are how many the client has joined.
+	namespaces atomic.Int64
 	// ended is closed when the session is over.
 	ended chan struct{}
 

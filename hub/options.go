@@ -89,6 +89,27 @@ type Options struct {
 	// WriteTimeout bounds one write to a client that takes nothing,
 	// DefaultWriteTimeout. Beyond it the client is disconnected.
 	WriteTimeout time.Duration
+	// MessagesPerSecond and BytesPerSecond bound what one client sends,
+	// DefaultMessagesPerSecond and DefaultBytesPerSecond. After a pause it may send
+	// up to twice that in a second. Beyond it is told and disconnected.
+	MessagesPerSecond int
+	BytesPerSecond    int
+	// MaxRooms, MaxNamespaces and MaxPendingAcks bound what one client takes part in
+	// and what it is asked to acknowledge; DefaultMaxRooms, DefaultMaxNamespaces and
+	// DefaultMaxPendingAcks. Beyond the first two it is told and disconnected; of the
+	// last the oldest is no longer waited for.
+	MaxRooms       int
+	MaxNamespaces  int
+	MaxPendingAcks int
+	// HeaderTimeout and BodyTimeout bound how long a request may take to come,
+	// IdleTimeout how long a connection is kept without one; DefaultHeaderTimeout,
+	// DefaultBodyTimeout and DefaultIdleTimeout.
+	HeaderTimeout time.Duration
+	BodyTimeout   time.Duration
+	IdleTimeout   time.Duration
+	// MaxHandshakes is how many clients may be about to connect at once while the
+	// hub is well, DefaultMaxHandshakes. Others wait in the listener's queue.
+	MaxHandshakes int
 	// EnableCORS answers same-origin requests with CORS headers. Requests of
 	// another origin are refused either way.
 	EnableCORS bool
@@ -137,6 +158,7 @@ func (o Options) withDefaults(now time.Time) (Options, error) {
 	defaultTo(&o.MaxQueueAge, DefaultMaxQueueAge)
 	defaultTo(&o.SlowClients, SlowDisconnect)
 	defaultTo(&o.WriteTimeout, DefaultWriteTimeout)
+	o.limitDefaults()
 	if o.Port < 1 || o.Port > 65535 {
 		complain("Port", o.Port, "1 to 65535")
 	}
@@ -173,6 +195,7 @@ func (o Options) withDefaults(now time.Time) (Options, error) {
 	if err := o.Tokens.validate(); err != nil {
 		wrong = append(wrong, err)
 	}
+	o.checkLimits(complain)
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}

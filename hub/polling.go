@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"strconv"
@@ -48,6 +49,7 @@ type polling struct {
 	mu       sync.Mutex
 	poll     *types.HttpContext // the GET that waits; nil: none
 	posting  bool               // a POST is being handled
+	rate     rate               // of the POST that is being handled
 	out      outbox             // waits for the next poll
 	heir     *webSocket         // took over; nil: nobody did
 	closing  bool               // the next poll is the last
@@ -125,26 +127,38 @@ func (p *polling) onPost(ctx *types.HttpContext) {
 // receive handles the packets of a POST and says how to answer it. The body is in
 // memory already and no larger than allowed.
 func (p *polling) receive(ctx *types.HttpContext) (status int, text string) {
-	data := types.NewStringBuffer(nil)
-	if _, err := data.ReadFrom(ctx.Request().Body); err != nil {
+	body, err := io.ReadAll(ctx.Request().Body)
+	if err != nil {
 		return http.StatusBadRequest, "the body cannot be read"
 	}
+	if over := p.rate.take(p.link, 1+bytes.Count(body, recordSeparator), len(body)); over != nil {
+		p.link.tell(over)
+		p.OnError("limit exceeded", over)
+		return http.StatusTooManyRequests, over.text
+	}
+	data := types.NewStringBuffer(body)
 	packets, err := p.Parser().DecodePayload(data)
 	if err != nil || len(packets) == 0 || ctx.Headers().Peek("Content-Type") == "application/octet-stream" {
 		p.link.refuse("a payload cannot be read")
 		p.OnError("malformed payload", err)
 		return http.StatusBadRequest, "the payload cannot be read"
 	}
-	for _, pk := range packets {
+	for i, pk := range packets {
 		if pk.Type == packet.CLOSE {
 			p.OnClose()
 			break
 		}
 		p.OnPacket(pk)
+		if (i+1)%settleMessages == 0 {
+			p.link.settle(ctx.Done())
+		}
 	}
 	p.link.settle(ctx.Done())
 	return http.StatusOK, "ok"
 }
+
+// recordSeparator stands between the packets of a payload.
+var recordSeparator = []byte{0x1e}
 
 // Send queues packets, or answers the waiting poll with them; it never blocks. The
 // engine calls it with its flush lock held, so it must not report "ready".

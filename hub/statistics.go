@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -41,6 +42,8 @@ type Statistics struct {
 	// LogFailure says why events are kept in memory only, because they cannot be
 	// written to the log; empty: they can.
 	LogFailure string
+	// Goroutines of the process that the hub runs in.
+	Goroutines int64
 }
 
 // counters are what Statistics is read from, without any lock that an event holds:
@@ -88,6 +91,7 @@ func (h *Hub) Statistics() Statistics {
 		SessionsRecovered: h.counters.recovered.Load(),
 		LogFailure:        h.relay.log.Failing(),
 		ClientVersions:    h.clients.versions(maxVersions),
+		Goroutines:        int64(runtime.NumGoroutine()),
 	}
 	if at := h.counters.lastActivity.Load(); at != 0 {
 		s.LastActivity = time.Unix(0, at)

@@ -84,6 +84,7 @@ type webSocket struct {
 	written  chan struct{} // closed when nothing more will be written
 
 	// Of the goroutine that reads.
+	rate           rate
 	order          order // of what is handled elsewhere
 	unhandled      int   // messages since the last one that had to wait
 	unhandledBytes int
@@ -359,7 +360,7 @@ func closeWrite(conn net.Conn) {
 // DoClose queues the close frame behind what waits. The engine forgets the session
 // in fn; the connection ends by itself, after closeTimeout at the latest.
 func (t *webSocket) DoClose(fn types.Callable) {
-	t.closeWith(0)
+	t.closeWith(0, "")
 	if fn != nil {
 		fn()
 	}
@@ -371,8 +372,9 @@ func (t *webSocket) setCloseCode(code int) {
 	t.closeCode = code
 }
 
-// closeWith queues a close frame with the given code, 0 for the one that was set.
-func (t *webSocket) closeWith(code int) {
+// closeWith queues a close frame with the given code, 0 for the one that was set, and
+// a reason of at most 123 bytes.
+func (t *webSocket) closeWith(code int, reason string) {
 	var ready readyList
 	t.mu.Lock()
 	if t.closing || t.severed {
@@ -382,7 +384,7 @@ func (t *webSocket) closeWith(code int) {
 	if code == 0 {
 		code = t.closeCode
 	}
-	last := newFrame(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""))
+	last := newFrame(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason))
 	t.out.frames = append(t.out.frames, last)
 	t.out.bytes += len(last.wire)
 	t.closing = true

@@ -55,6 +55,12 @@ func (t *webSocket) read() {
 				t.readFailed(err)
 				return
 			}
+			frames := in.frames // fragments, too
+			in.frames = 0
+			if over := t.rate.take(t.link, frames, len(payload)); over != nil {
+				t.readFailed(over)
+				return
+			}
 			if !ok {
 				break
 			}
@@ -151,12 +157,16 @@ func (t *webSocket) OnData(data types.BufferInterface) {
 // frame, or broke the protocol.
 func (t *webSocket) readFailed(err error) {
 	var violation *protocolError
+	var over *excess
 	switch {
 	case err == nil:
-		t.closeWith(websocket.CloseNormalClosure)
+		t.closeWith(websocket.CloseNormalClosure, "")
 	case errors.As(err, &violation):
 		t.link.refuse(violation.reason)
-		t.closeWith(violation.code)
+		t.closeWith(violation.code, "")
+	case errors.As(err, &over):
+		t.link.tell(over)
+		t.closeWith(websocket.ClosePolicyViolation, over.text)
 	}
 	t.OnClose()
 }

@@ -273,14 +273,26 @@ func (a *App) wireHub() (err error) {
 		ServerId: a.serverID, ServerVersion: Version, HostPid: int64(os.Getpid()), HostStartedAt: timestamppb.New(a.started),
 		Host: a.cfg.Server.Host, Port: int32(a.listeners.Port()), HostSocket: a.private.Addr().String(), ProbeSecret: a.secret,
 		EventHistory: int32(a.cfg.Events.History), MaxConnections: int64(a.cfg.Limits.MaxConnections),
-		PingInterval: durationpb.New(25 * time.Second), PingTimeout: durationpb.New(60 * time.Second), MaxPayloadBytes: 1_000_000,
-		EnableCors: a.cfg.Server.EnableCORS,
-		LogDir:     filepath.Join(a.instance.Dir(), logDirectory), LogEvents: int32(a.cfg.Events.LogEvents),
+		PingInterval: durationpb.New(25 * time.Second), PingTimeout: durationpb.New(60 * time.Second), MaxPayloadBytes: int64(a.cfg.Limits.MaxPayloadBytes),
+		EnableCors: a.cfg.Server.EnableCORS, Limits: hubLimits(a.cfg.Limits),
+		LogDir: filepath.Join(a.instance.Dir(), logDirectory), LogEvents: int32(a.cfg.Events.LogEvents),
 		LogBytes: int64(a.cfg.Events.LogMB) << 20, LogAge: durationpb.New(a.cfg.Events.LogAge.Duration()), LogSync: a.cfg.Events.LogSync,
 		RecoveryWindow: durationpb.New(recoveryWindow(a.cfg.Events)),
 	}
 	a.keeper, err = hubproc.New(opts)
 	return err
+}
+
+// hubLimits tells the hub the limits that are configured.
+func hubLimits(l config.Limits) *hubv1.Limits {
+	return &hubv1.Limits{
+		MessagesPerSecond: int64(l.MessagesPerSecond), BytesPerSecond: int64(l.BytesPerSecond),
+		MaxQueuedBytes: int64(l.MaxQueuedBytes), MaxQueueAge: durationpb.New(l.MaxQueueAge.Duration()),
+		SlowClients: l.SlowClients, WriteTimeout: durationpb.New(l.WriteTimeout.Duration()),
+		MaxRooms: int64(l.MaxRooms), MaxNamespaces: int64(l.MaxNamespaces), MaxPendingAcks: int64(l.MaxPendingAcks),
+		HeaderTimeout: durationpb.New(l.HeaderTimeout.Duration()), BodyTimeout: durationpb.New(l.BodyTimeout.Duration()),
+		IdleTimeout: durationpb.New(l.IdleTimeout.Duration()), MaxHandshakes: int64(l.MaxHandshakes),
+	}
 }
 
 func (a *App) wireAPI() error {

@@ -100,6 +100,29 @@ type Events struct {
 // Limits of the hub.
 type Limits struct {
 	MaxConnections int `json:"max_connections" want:"1..1000000"`
+	// MaxHandshakes is how many clients may be about to connect at once.
+	MaxHandshakes int `json:"max_handshakes" want:"1..100000"`
+	// MaxPayloadBytes bounds one message of a client.
+	MaxPayloadBytes int `json:"max_payload_bytes" want:"1024..100000000"`
+	// MessagesPerSecond and BytesPerSecond bound what one client sends.
+	MessagesPerSecond int `json:"messages_per_second" want:"1..10000000"`
+	BytesPerSecond    int `json:"bytes_per_second" want:"1024..10000000000"`
+	// MaxQueuedBytes and MaxQueueAge bound what waits to be sent to one client,
+	// SlowClients says what becomes of one who is slower: "disconnect" or "drop".
+	MaxQueuedBytes int     `json:"max_queued_bytes" want:"4194304..1073741824"`
+	MaxQueueAge    Seconds `json:"max_queue_age" want:"0.1..3600"`
+	SlowClients    string  `json:"slow_clients" want:"disconnect|drop"`
+	// WriteTimeout bounds one write to a client that takes nothing.
+	WriteTimeout Seconds `json:"write_timeout" want:"0.1..3600"`
+	// MaxRooms, MaxNamespaces and MaxPendingAcks are those of one client.
+	MaxRooms       int `json:"max_rooms" want:"1..1000000"`
+	MaxNamespaces  int `json:"max_namespaces" want:"1..10000"`
+	MaxPendingAcks int `json:"max_pending_acks" want:"1..1000000"`
+	// HeaderTimeout and BodyTimeout bound how long a request may take to come,
+	// IdleTimeout how long a connection is kept without one.
+	HeaderTimeout Seconds `json:"header_timeout" want:"0.1..3600"`
+	BodyTimeout   Seconds `json:"body_timeout" want:"0.1..3600"`
+	IdleTimeout   Seconds `json:"idle_timeout" want:"1..3600"`
 }
 
 // Supervision says when a plugin's process is replaced, and what is done about
@@ -254,8 +277,13 @@ func Default() Config {
 			Actions:        Actions{LogWarning: true, ClearConnections: true, RestartService: true, EmergencyStop: true},
 			EmergencyStop:  "exit",
 		},
-		Events:      Events{History: 10_000, LogEvents: 100_000, LogMB: 64, LogAge: seconds(86_400), LogSync: "interval", RecoveryWindow: seconds(120)},
-		Limits:      Limits{MaxConnections: 10_000},
+		Events: Events{History: 10_000, LogEvents: 100_000, LogMB: 64, LogAge: seconds(86_400), LogSync: "interval", RecoveryWindow: seconds(120)},
+		Limits: Limits{
+			MaxConnections: 10_000, MaxHandshakes: 512, MaxPayloadBytes: 1_000_000, MessagesPerSecond: 100_000, BytesPerSecond: 64 << 20,
+			MaxQueuedBytes: 8 << 20, MaxQueueAge: seconds(10), SlowClients: "disconnect", WriteTimeout: seconds(10),
+			MaxRooms: 1000, MaxNamespaces: 32, MaxPendingAcks: 1000,
+			HeaderTimeout: seconds(5), BodyTimeout: seconds(10), IdleTimeout: seconds(75),
+		},
 		Supervision: Supervision{PluginMemoryLimitMB: 256, PluginCallTimeouts: 2},
 		PluginTrust: PluginTrust{TrustedKeys: []string{}},
 		Logging:     Logging{Level: "info", Format: "text", MaxSizeMB: 10, BackupCount: 5},

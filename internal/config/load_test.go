@@ -96,7 +96,13 @@ func TestEveryKeyIsRead(t *testing.T) {
 			CircuitBreaker: CircuitBreaker{FailureThreshold: 2, Timeout: seconds(30), SuccessThreshold: 1},
 			EmergencyStop:  "hold",
 		},
-		Events: Events{History: 100, LogEvents: 200, LogMB: 2, LogAge: seconds(3600), LogSync: "always", RecoveryWindow: seconds(30)}, Limits: Limits{MaxConnections: 50},
+		Events: Events{History: 100, LogEvents: 200, LogMB: 2, LogAge: seconds(3600), LogSync: "always", RecoveryWindow: seconds(30)},
+		Limits: Limits{
+			MaxConnections: 50, MaxHandshakes: 5, MaxPayloadBytes: 2_000_000, MessagesPerSecond: 100, BytesPerSecond: 3_000_000,
+			MaxQueuedBytes: 5_000_000, MaxQueueAge: seconds(2.5), SlowClients: "drop", WriteTimeout: seconds(3),
+			MaxRooms: 7, MaxNamespaces: 8, MaxPendingAcks: 9,
+			HeaderTimeout: seconds(1), BodyTimeout: seconds(2), IdleTimeout: seconds(4),
+		},
 		Supervision: Supervision{PluginMemoryLimitMB: 512, PluginCallTimeouts: 3, FollowPlugins: true},
 		Logging: Logging{
 			Level: "warn", Format: "json", File: "/var/log/upkeep.log", MaxSizeMB: 50, BackupCount: 3,

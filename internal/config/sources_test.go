@@ -151,6 +151,12 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 	for key, leaf := range leafKeys() {
 		value := map[kind]string{boolNode: "true", numberNode: "1", stringNode: "x"}[leaf.kind]
 		switch key {
+		case "limits.max_payload_bytes", "limits.bytes_per_second":
+			value = "1024"
+		case "limits.max_queued_bytes":
+			value = "4194304"
+		case "limits.slow_clients":
+			value = "drop"
 		case "admin.token":
 			value = "0123456789abcdef"
 		case "events.log_events", "events.log_age":

@@ -63,8 +63,10 @@ type Settings struct {
 	LogSync string `protobuf:"bytes,20,opt,name=log_sync,json=logSync,proto3" json:"log_sync,omitempty"`
 	// For how long a client that was lost gets its session back; negative: never.
 	RecoveryWindow *durationpb.Duration `protobuf:"bytes,21,opt,name=recovery_window,json=recoveryWindow,proto3" json:"recovery_window,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What one client, and all of them together, may take.
+	Limits        *Limits `protobuf:"bytes,30,opt,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Settings) Reset() {
@@ -244,6 +246,162 @@ func (x *Settings) GetRecoveryWindow() *durationpb.Duration {
 	return nil
 }
 
+func (x *Settings) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// Limits of a hub. Zero: the hub's default.
+type Limits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Messages and bytes that a client may send in a second.
+	MessagesPerSecond int64 `protobuf:"varint,1,opt,name=messages_per_second,json=messagesPerSecond,proto3" json:"messages_per_second,omitempty"`
+	BytesPerSecond    int64 `protobuf:"varint,2,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"`
+	// What may wait to be sent to a client, and for how long.
+	MaxQueuedBytes int64                `protobuf:"varint,3,opt,name=max_queued_bytes,json=maxQueuedBytes,proto3" json:"max_queued_bytes,omitempty"`
+	MaxQueueAge    *durationpb.Duration `protobuf:"bytes,4,opt,name=max_queue_age,json=maxQueueAge,proto3" json:"max_queue_age,omitempty"`
+	// disconnect or drop: what becomes of a client for whom more waits.
+	SlowClients string `protobuf:"bytes,5,opt,name=slow_clients,json=slowClients,proto3" json:"slow_clients,omitempty"`
+	// How long one write to a client may take.
+	WriteTimeout *durationpb.Duration `protobuf:"bytes,6,opt,name=write_timeout,json=writeTimeout,proto3" json:"write_timeout,omitempty"`
+	// Of one client at once.
+	MaxRooms       int64 `protobuf:"varint,7,opt,name=max_rooms,json=maxRooms,proto3" json:"max_rooms,omitempty"`
+	MaxNamespaces  int64 `protobuf:"varint,8,opt,name=max_namespaces,json=maxNamespaces,proto3" json:"max_namespaces,omitempty"`
+	MaxPendingAcks int64 `protobuf:"varint,9,opt,name=max_pending_acks,json=maxPendingAcks,proto3" json:"max_pending_acks,omitempty"`
+	// How long the header and the body of a request may take to come, and how
+	// long a connection may be kept without one.
+	HeaderTimeout *durationpb.Duration `protobuf:"bytes,10,opt,name=header_timeout,json=headerTimeout,proto3" json:"header_timeout,omitempty"`
+	BodyTimeout   *durationpb.Duration `protobuf:"bytes,11,opt,name=body_timeout,json=bodyTimeout,proto3" json:"body_timeout,omitempty"`
+	IdleTimeout   *durationpb.Duration `protobuf:"bytes,12,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	// Handshakes under way at once; further clients wait in the accept queue.
+	MaxHandshakes int64 `protobuf:"varint,13,opt,name=max_handshakes,json=maxHandshakes,proto3" json:"max_handshakes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Limits) GetMessagesPerSecond() int64 {
+	if x != nil {
+		return x.MessagesPerSecond
+	}
+	return 0
+}
+
+func (x *Limits) GetBytesPerSecond() int64 {
+	if x != nil {
+		return x.BytesPerSecond
+	}
+	return 0
+}
+
+func (x *Limits) GetMaxQueuedBytes() int64 {
+	if x != nil {
+		return x.MaxQueuedBytes
+	}
+	return 0
+}
+
+func (x *Limits) GetMaxQueueAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxQueueAge
+	}
+	return nil
+}
+
+func (x *Limits) GetSlowClients() string {
+	if x != nil {
+		return x.SlowClients
+	}
+	return ""
+}
+
+func (x *Limits) GetWriteTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.WriteTimeout
+	}
+	return nil
+}
+
+func (x *Limits) GetMaxRooms() int64 {
+	if x != nil {
+		return x.MaxRooms
+	}
+	return 0
+}
+
+func (x *Limits) GetMaxNamespaces() int64 {
+	if x != nil {
+		return x.MaxNamespaces
+	}
+	return 0
+}
+
+func (x *Limits) GetMaxPendingAcks() int64 {
+	if x != nil {
+		return x.MaxPendingAcks
+	}
+	return 0
+}
+
+func (x *Limits) GetHeaderTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.HeaderTimeout
+	}
+	return nil
+}
+
+func (x *Limits) GetBodyTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.BodyTimeout
+	}
+	return nil
+}
+
+func (x *Limits) GetIdleTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.IdleTimeout
+	}
+	return nil
+}
+
+func (x *Limits) GetMaxHandshakes() int64 {
+	if x != nil {
+		return x.MaxHandshakes
+	}
+	return 0
+}
+
 // Statistics of a hub. Totals include the base handed over at Accept.
 type Statistics struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -264,14 +422,16 @@ type Statistics struct {
 	SessionsRecovered uint64 `protobuf:"varint,13,opt,name=sessions_recovered,json=sessionsRecovered,proto3" json:"sessions_recovered,omitempty"`
 	// Why events are kept in memory only, because they cannot be written to the
 	// log; empty: they can.
-	LogFailure    string `protobuf:"bytes,14,opt,name=log_failure,json=logFailure,proto3" json:"log_failure,omitempty"`
+	LogFailure string `protobuf:"bytes,14,opt,name=log_failure,json=logFailure,proto3" json:"log_failure,omitempty"`
+	// Goroutines of the hub's process.
+	Goroutines    int64 `protobuf:"varint,20,opt,name=goroutines,proto3" json:"goroutines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Statistics) Reset() {
 	*x = Statistics{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[1]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -283,7 +443,7 @@ func (x *Statistics) String() string {
 func (*Statistics) ProtoMessage() {}
 
 func (x *Statistics) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[1]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -296,7 +456,7 @@ func (x *Statistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statistics.ProtoReflect.Descriptor instead.
 func (*Statistics) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{1}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Statistics) GetGeneration() uint64 {
@@ -397,6 +557,13 @@ func (x *Statistics) GetLogFailure() string {
 	return ""
 }
 
+func (x *Statistics) GetGoroutines() int64 {
+	if x != nil {
+		return x.Goroutines
+	}
+	return 0
+}
+
 type LoadRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Settings      *Settings              `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
@@ -406,7 +573,7 @@ type LoadRequest struct {
 
 func (x *LoadRequest) Reset() {
 	*x = LoadRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[2]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -418,7 +585,7 @@ func (x *LoadRequest) String() string {
 func (*LoadRequest) ProtoMessage() {}
 
 func (x *LoadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[2]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -431,7 +598,7 @@ func (x *LoadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadRequest.ProtoReflect.Descriptor instead.
 func (*LoadRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{2}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *LoadRequest) GetSettings() *Settings {
@@ -449,7 +616,7 @@ type LoadResponse struct {
 
 func (x *LoadResponse) Reset() {
 	*x = LoadResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[3]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -461,7 +628,7 @@ func (x *LoadResponse) String() string {
 func (*LoadResponse) ProtoMessage() {}
 
 func (x *LoadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[3]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -474,7 +641,7 @@ func (x *LoadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadResponse.ProtoReflect.Descriptor instead.
 func (*LoadResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{3}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{4}
 }
 
 type AcceptRequest struct {
@@ -487,7 +654,7 @@ type AcceptRequest struct {
 
 func (x *AcceptRequest) Reset() {
 	*x = AcceptRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[4]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +666,7 @@ func (x *AcceptRequest) String() string {
 func (*AcceptRequest) ProtoMessage() {}
 
 func (x *AcceptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[4]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +679,7 @@ func (x *AcceptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptRequest.ProtoReflect.Descriptor instead.
 func (*AcceptRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{4}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AcceptRequest) GetBase() *Statistics {
@@ -530,7 +697,7 @@ type AcceptResponse struct {
 
 func (x *AcceptResponse) Reset() {
 	*x = AcceptResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[5]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +709,7 @@ func (x *AcceptResponse) String() string {
 func (*AcceptResponse) ProtoMessage() {}
 
 func (x *AcceptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[5]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +722,7 @@ func (x *AcceptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptResponse.ProtoReflect.Descriptor instead.
 func (*AcceptResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{5}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{6}
 }
 
 type HeartbeatRequest struct {
@@ -570,7 +737,7 @@ type HeartbeatRequest struct {
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +749,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +762,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{6}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HeartbeatRequest) GetSequence() uint64 {
@@ -622,7 +789,7 @@ type HeartbeatResponse struct {
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +801,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +814,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{7}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *HeartbeatResponse) GetSequence() uint64 {
@@ -675,7 +842,7 @@ type ClearConnectionsRequest struct {
 
 func (x *ClearConnectionsRequest) Reset() {
 	*x = ClearConnectionsRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +854,7 @@ func (x *ClearConnectionsRequest) String() string {
 func (*ClearConnectionsRequest) ProtoMessage() {}
 
 func (x *ClearConnectionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +867,7 @@ func (x *ClearConnectionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearConnectionsRequest.ProtoReflect.Descriptor instead.
 func (*ClearConnectionsRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{8}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ClearConnectionsRequest) GetReason() string {
@@ -727,7 +894,7 @@ type ClearConnectionsResponse struct {
 
 func (x *ClearConnectionsResponse) Reset() {
 	*x = ClearConnectionsResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +906,7 @@ func (x *ClearConnectionsResponse) String() string {
 func (*ClearConnectionsResponse) ProtoMessage() {}
 
 func (x *ClearConnectionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +919,7 @@ func (x *ClearConnectionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearConnectionsResponse.ProtoReflect.Descriptor instead.
 func (*ClearConnectionsResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{9}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ClearConnectionsResponse) GetClosed() int64 {
@@ -773,7 +940,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +952,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +965,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{10}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StopRequest) GetReason() string {
@@ -824,7 +991,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +1003,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +1016,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{11}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StopResponse) GetStatistics() *Statistics {
@@ -863,7 +1030,7 @@ var File_upkeep_hub_v1_hub_proto protoreflect.FileDescriptor
 
 const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"\n" +
-	"\x17upkeep/hub/v1/hub.proto\x12\rupkeep.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x06\n" +
+	"\x17upkeep/hub/v1/hub.proto\x12\rupkeep.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x06\n" +
 	"\bSettings\x12\x1b\n" +
 	"\tserver_id\x18\x01 \x01(\tR\bserverId\x12%\n" +
 	"\x0eserver_version\x18\x02 \x01(\tR\rserverVersion\x12\x1e\n" +
@@ -891,7 +1058,23 @@ const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"\tlog_bytes\x18\x12 \x01(\x03R\blogBytes\x122\n" +
 	"\alog_age\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x06logAge\x12\x19\n" +
 	"\blog_sync\x18\x14 \x01(\tR\alogSync\x12B\n" +
-	"\x0frecovery_window\x18\x15 \x01(\v2\x19.google.protobuf.DurationR\x0erecoveryWindow\"\xc6\x05\n" +
+	"\x0frecovery_window\x18\x15 \x01(\v2\x19.google.protobuf.DurationR\x0erecoveryWindow\x12-\n" +
+	"\x06limits\x18\x1e \x01(\v2\x15.upkeep.hub.v1.LimitsR\x06limits\"\x81\x05\n" +
+	"\x06Limits\x12.\n" +
+	"\x13messages_per_second\x18\x01 \x01(\x03R\x11messagesPerSecond\x12(\n" +
+	"\x10bytes_per_second\x18\x02 \x01(\x03R\x0ebytesPerSecond\x12(\n" +
+	"\x10max_queued_bytes\x18\x03 \x01(\x03R\x0emaxQueuedBytes\x12=\n" +
+	"\rmax_queue_age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vmaxQueueAge\x12!\n" +
+	"\fslow_clients\x18\x05 \x01(\tR\vslowClients\x12>\n" +
+	"\rwrite_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\fwriteTimeout\x12\x1b\n" +
+	"\tmax_rooms\x18\a \x01(\x03R\bmaxRooms\x12%\n" +
+	"\x0emax_namespaces\x18\b \x01(\x03R\rmaxNamespaces\x12(\n" +
+	"\x10max_pending_acks\x18\t \x01(\x03R\x0emaxPendingAcks\x12@\n" +
+	"\x0eheader_timeout\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\rheaderTimeout\x12<\n" +
+	"\fbody_timeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\vbodyTimeout\x12<\n" +
+	"\fidle_timeout\x18\f \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12%\n" +
+	"\x0emax_handshakes\x18\r \x01(\x03R\rmaxHandshakes\"\xe6\x05\n" +
 	"\n" +
 	"Statistics\x12\x1e\n" +
 	"\n" +
@@ -911,7 +1094,10 @@ const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"\x0fclient_versions\x18\f \x03(\v2-.upkeep.hub.v1.Statistics.ClientVersionsEntryR\x0eclientVersions\x12-\n" +
 	"\x12sessions_recovered\x18\r \x01(\x04R\x11sessionsRecovered\x12\x1f\n" +
 	"\vlog_failure\x18\x0e \x01(\tR\n" +
-	"logFailure\x1aA\n" +
+	"logFailure\x12\x1e\n" +
+	"\n" +
+	"goroutines\x18\x14 \x01(\x03R\n" +
+	"goroutines\x1aA\n" +
 	"\x13ClientVersionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
@@ -961,54 +1147,61 @@ func file_upkeep_hub_v1_hub_proto_rawDescGZIP() []byte {
 	return file_upkeep_hub_v1_hub_proto_rawDescData
 }
 
-var file_upkeep_hub_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_upkeep_hub_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_upkeep_hub_v1_hub_proto_goTypes = []any{
 	(*Settings)(nil),                 // 0: upkeep.hub.v1.Settings
-	(*Statistics)(nil),               // 1: upkeep.hub.v1.Statistics
-	(*LoadRequest)(nil),              // 2: upkeep.hub.v1.LoadRequest
-	(*LoadResponse)(nil),             // 3: upkeep.hub.v1.LoadResponse
-	(*AcceptRequest)(nil),            // 4: upkeep.hub.v1.AcceptRequest
-	(*AcceptResponse)(nil),           // 5: upkeep.hub.v1.AcceptResponse
-	(*HeartbeatRequest)(nil),         // 6: upkeep.hub.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),        // 7: upkeep.hub.v1.HeartbeatResponse
-	(*ClearConnectionsRequest)(nil),  // 8: upkeep.hub.v1.ClearConnectionsRequest
-	(*ClearConnectionsResponse)(nil), // 9: upkeep.hub.v1.ClearConnectionsResponse
-	(*StopRequest)(nil),              // 10: upkeep.hub.v1.StopRequest
-	(*StopResponse)(nil),             // 11: upkeep.hub.v1.StopResponse
-	nil,                              // 12: upkeep.hub.v1.Statistics.ClientVersionsEntry
-	(*timestamppb.Timestamp)(nil),    // 13: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 14: google.protobuf.Duration
+	(*Limits)(nil),                   // 1: upkeep.hub.v1.Limits
+	(*Statistics)(nil),               // 2: upkeep.hub.v1.Statistics
+	(*LoadRequest)(nil),              // 3: upkeep.hub.v1.LoadRequest
+	(*LoadResponse)(nil),             // 4: upkeep.hub.v1.LoadResponse
+	(*AcceptRequest)(nil),            // 5: upkeep.hub.v1.AcceptRequest
+	(*AcceptResponse)(nil),           // 6: upkeep.hub.v1.AcceptResponse
+	(*HeartbeatRequest)(nil),         // 7: upkeep.hub.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),        // 8: upkeep.hub.v1.HeartbeatResponse
+	(*ClearConnectionsRequest)(nil),  // 9: upkeep.hub.v1.ClearConnectionsRequest
+	(*ClearConnectionsResponse)(nil), // 10: upkeep.hub.v1.ClearConnectionsResponse
+	(*StopRequest)(nil),              // 11: upkeep.hub.v1.StopRequest
+	(*StopResponse)(nil),             // 12: upkeep.hub.v1.StopResponse
+	nil,                              // 13: upkeep.hub.v1.Statistics.ClientVersionsEntry
+	(*timestamppb.Timestamp)(nil),    // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 15: google.protobuf.Duration
 }
 var file_upkeep_hub_v1_hub_proto_depIdxs = []int32{
-	13, // 0: upkeep.hub.v1.Settings.host_started_at:type_name -> google.protobuf.Timestamp
-	14, // 1: upkeep.hub.v1.Settings.ping_interval:type_name -> google.protobuf.Duration
-	14, // 2: upkeep.hub.v1.Settings.ping_timeout:type_name -> google.protobuf.Duration
-	14, // 3: upkeep.hub.v1.Settings.log_age:type_name -> google.protobuf.Duration
-	14, // 4: upkeep.hub.v1.Settings.recovery_window:type_name -> google.protobuf.Duration
-	13, // 5: upkeep.hub.v1.Statistics.last_activity:type_name -> google.protobuf.Timestamp
-	13, // 6: upkeep.hub.v1.Statistics.taken_at:type_name -> google.protobuf.Timestamp
-	12, // 7: upkeep.hub.v1.Statistics.client_versions:type_name -> upkeep.hub.v1.Statistics.ClientVersionsEntry
-	0,  // 8: upkeep.hub.v1.LoadRequest.settings:type_name -> upkeep.hub.v1.Settings
-	1,  // 9: upkeep.hub.v1.AcceptRequest.base:type_name -> upkeep.hub.v1.Statistics
-	1,  // 10: upkeep.hub.v1.HeartbeatResponse.statistics:type_name -> upkeep.hub.v1.Statistics
-	14, // 11: upkeep.hub.v1.ClearConnectionsRequest.spread:type_name -> google.protobuf.Duration
-	14, // 12: upkeep.hub.v1.StopRequest.drain:type_name -> google.protobuf.Duration
-	1,  // 13: upkeep.hub.v1.StopResponse.statistics:type_name -> upkeep.hub.v1.Statistics
-	2,  // 14: upkeep.hub.v1.HubService.Load:input_type -> upkeep.hub.v1.LoadRequest
-	4,  // 15: upkeep.hub.v1.HubService.Accept:input_type -> upkeep.hub.v1.AcceptRequest
-	6,  // 16: upkeep.hub.v1.HubService.Heartbeat:input_type -> upkeep.hub.v1.HeartbeatRequest
-	8,  // 17: upkeep.hub.v1.HubService.ClearConnections:input_type -> upkeep.hub.v1.ClearConnectionsRequest
-	10, // 18: upkeep.hub.v1.HubService.Stop:input_type -> upkeep.hub.v1.StopRequest
-	3,  // 19: upkeep.hub.v1.HubService.Load:output_type -> upkeep.hub.v1.LoadResponse
-	5,  // 20: upkeep.hub.v1.HubService.Accept:output_type -> upkeep.hub.v1.AcceptResponse
-	7,  // 21: upkeep.hub.v1.HubService.Heartbeat:output_type -> upkeep.hub.v1.HeartbeatResponse
-	9,  // 22: upkeep.hub.v1.HubService.ClearConnections:output_type -> upkeep.hub.v1.ClearConnectionsResponse
-	11, // 23: upkeep.hub.v1.HubService.Stop:output_type -> upkeep.hub.v1.StopResponse
-	19, // [19:24] is the sub-list for method output_type
-	14, // [14:19] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	14, // 0: upkeep.hub.v1.Settings.host_started_at:type_name -> google.protobuf.Timestamp
+	15, // 1: upkeep.hub.v1.Settings.ping_interval:type_name -> google.protobuf.Duration
+	15, // 2: upkeep.hub.v1.Settings.ping_timeout:type_name -> google.protobuf.Duration
+	15, // 3: upkeep.hub.v1.Settings.log_age:type_name -> google.protobuf.Duration
+	15, // 4: upkeep.hub.v1.Settings.recovery_window:type_name -> google.protobuf.Duration
+	1,  // 5: upkeep.hub.v1.Settings.limits:type_name -> upkeep.hub.v1.Limits
+	15, // 6: upkeep.hub.v1.Limits.max_queue_age:type_name -> google.protobuf.Duration
+	15, // 7: upkeep.hub.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
+	15, // 8: upkeep.hub.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	15, // 9: upkeep.hub.v1.Limits.body_timeout:type_name -> google.protobuf.Duration
+	15, // 10: upkeep.hub.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	14, // 11: upkeep.hub.v1.Statistics.last_activity:type_name -> google.protobuf.Timestamp
+	14, // 12: upkeep.hub.v1.Statistics.taken_at:type_name -> google.protobuf.Timestamp
+	13, // 13: upkeep.hub.v1.Statistics.client_versions:type_name -> upkeep.hub.v1.Statistics.ClientVersionsEntry
+	0,  // 14: upkeep.hub.v1.LoadRequest.settings:type_name -> upkeep.hub.v1.Settings
+	2,  // 15: upkeep.hub.v1.AcceptRequest.base:type_name -> upkeep.hub.v1.Statistics
+	2,  // 16: upkeep.hub.v1.HeartbeatResponse.statistics:type_name -> upkeep.hub.v1.Statistics
+	15, // 17: upkeep.hub.v1.ClearConnectionsRequest.spread:type_name -> google.protobuf.Duration
+	15, // 18: upkeep.hub.v1.StopRequest.drain:type_name -> google.protobuf.Duration
+	2,  // 19: upkeep.hub.v1.StopResponse.statistics:type_name -> upkeep.hub.v1.Statistics
+	3,  // 20: upkeep.hub.v1.HubService.Load:input_type -> upkeep.hub.v1.LoadRequest
+	5,  // 21: upkeep.hub.v1.HubService.Accept:input_type -> upkeep.hub.v1.AcceptRequest
+	7,  // 22: upkeep.hub.v1.HubService.Heartbeat:input_type -> upkeep.hub.v1.HeartbeatRequest
+	9,  // 23: upkeep.hub.v1.HubService.ClearConnections:input_type -> upkeep.hub.v1.ClearConnectionsRequest
+	11, // 24: upkeep.hub.v1.HubService.Stop:input_type -> upkeep.hub.v1.StopRequest
+	4,  // 25: upkeep.hub.v1.HubService.Load:output_type -> upkeep.hub.v1.LoadResponse
+	6,  // 26: upkeep.hub.v1.HubService.Accept:output_type -> upkeep.hub.v1.AcceptResponse
+	8,  // 27: upkeep.hub.v1.HubService.Heartbeat:output_type -> upkeep.hub.v1.HeartbeatResponse
+	10, // 28: upkeep.hub.v1.HubService.ClearConnections:output_type -> upkeep.hub.v1.ClearConnectionsResponse
+	12, // 29: upkeep.hub.v1.HubService.Stop:output_type -> upkeep.hub.v1.StopResponse
+	25, // [25:30] is the sub-list for method output_type
+	20, // [20:25] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_upkeep_hub_v1_hub_proto_init() }
@@ -1022,7 +1215,7 @@ func file_upkeep_hub_v1_hub_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_upkeep_hub_v1_hub_proto_rawDesc), len(file_upkeep_hub_v1_hub_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

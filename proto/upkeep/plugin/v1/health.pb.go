@@ -262,8 +262,10 @@ type HubStatistics struct {
 	TakenAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=taken_at,json=takenAt,proto3" json:"taken_at,omitempty"`
 	// Hard limit on connections.
 	MaxConnections int64 `protobuf:"varint,11,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Goroutines of the hub's process. 0: it did not say.
+	Goroutines    int64 `protobuf:"varint,12,opt,name=goroutines,proto3" json:"goroutines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HubStatistics) Reset() {
@@ -369,6 +371,13 @@ func (x *HubStatistics) GetTakenAt() *timestamppb.Timestamp {
 func (x *HubStatistics) GetMaxConnections() int64 {
 	if x != nil {
 		return x.MaxConnections
+	}
+	return 0
+}
+
+func (x *HubStatistics) GetGoroutines() int64 {
+	if x != nil {
+		return x.Goroutines
 	}
 	return 0
 }
@@ -702,7 +711,7 @@ const file_upkeep_plugin_v1_health_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
 	"\x05valueB\f\n" +
 	"\n" +
-	"_threshold\"\xde\x03\n" +
+	"_threshold\"\xfe\x03\n" +
 	"\rHubStatistics\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -717,7 +726,10 @@ const file_upkeep_plugin_v1_health_proto_rawDesc = "" +
 	"\fhistory_size\x18\t \x01(\x03R\vhistorySize\x125\n" +
 	"\btaken_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\atakenAt\x12'\n" +
-	"\x0fmax_connections\x18\v \x01(\x03R\x0emaxConnections\"\xe0\x01\n" +
+	"\x0fmax_connections\x18\v \x01(\x03R\x0emaxConnections\x12\x1e\n" +
+	"\n" +
+	"goroutines\x18\f \x01(\x03R\n" +
+	"goroutines\"\xe0\x01\n" +
 	"\x06Sample\x125\n" +
 	"\btaken_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\atakenAt\x12\x1e\n" +
 	"\n" +
