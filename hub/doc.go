@@ -43,7 +43,8 @@
 // 1009, a post refused with 413. What waits to be sent to one client:
 // Options.MaxQueuedBytes, and Options.MaxQueueAge for the oldest byte; who is slower
 // is cut off or, by Options.SlowClients, loses events. One write in which nothing is
-// taken: Options.WriteTimeout. Events that wait to be handled: 64 or 1 MiB a client,
+// taken: Options.WriteTimeout. What one client sends, joins and owes: MessagesPerSecond,
+// BytesPerSecond, MaxRooms, MaxNamespaces, MaxPendingAcks of Options; see limits.go. Events that wait to be handled: 64 or 1 MiB a client,
 // then its connection is read on only when they are done. History:
 // Options.EventHistory events and 64 MiB; one reply of it 3 MiB.
 package hub

@@ -258,6 +258,7 @@ func TestAnAttachmentStandsInOnePlaceOnly(t *testing.T) {
 		_ = forger.conn.WriteMessage(websocket.BinaryMessage, make([]byte, 900_000))
 		forger.closeCode()
 		bystander.roundTrip()
+		eventually(t, "the error is counted", func() bool { return r.Statistics().Errors == 1 })
 		if got := r.Statistics(); got.Errors != 1 || got.EventsFailed != 0 || got.HistorySize != 0 {
 			t.Errorf("%d errors, %d failed, %d kept; want 1, 0 and 0", got.Errors, got.EventsFailed, got.HistorySize)
 		}
