@@ -45,7 +45,10 @@ type Options struct {
 	Strategy func() Strategy
 	Actor    Actor   // nil: no action but log_warning can be taken
 	Subject  Subject // nil: it never changes
-	Hooks    Hooks
+	// Moment reads the clocks for what is remembered over a restart; nil: the wall
+	// clock alone.
+	Moment func() recovery.Moment
+	Hooks  Hooks
 }
 
 // DefaultOptions returns the documented defaults.
@@ -102,6 +105,7 @@ type Monitor struct {
 
 	wake    chan struct{}    // from Wake, read by the loop; full: one is pending already
 	apply   chan application // from Apply, read by the loop; a sender gives up when the loop has ended
+	orders  chan order       // from inLoop, as apply
 	done    chan struct{}    // closed by Run
 	workers sync.WaitGroup
 
@@ -120,6 +124,8 @@ type Monitor struct {
 	checks    []CheckState
 	knownAt   time.Time // when the overall status was last known, else the start
 	decisions []recovery.Decision
+	// remembered is what the hook State was given last.
+	remembered recovery.State
 }
 
 // New makes a monitor; zero options take their defaults.
@@ -134,7 +140,7 @@ func New(opts Options) *Monitor {
 	now := time.Now()
 	m := &Monitor{
 		opts: opts, history: health.NewHistory(opts.HistorySize), manager: recovery.NewManager(opts.Recovery, now), knownAt: now,
-		wake: make(chan struct{}, 1), apply: make(chan application), done: make(chan struct{}), held: opts.Begin != nil,
+		wake: make(chan struct{}, 1), apply: make(chan application), orders: make(chan order), done: make(chan struct{}), held: opts.Begin != nil,
 	}
 	m.rounds = rounds{source: opts.Checks, subject: opts.Subject, samples: map[string]*health.Samples{}, busy: map[string]*atomic.Bool{}, slow: map[string]*slowCheck{}, well: map[string]health.Result{}, spawn: m.workers.Go}
 	m.manager.SetEnabled(opts.RecoveryEnabled)
@@ -264,6 +270,16 @@ func (m *Monitor) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return m.drain()
 		case <-beat.C:
+			d, over := m.manager.Expire(time.Now(), m.report, m.actions())
+			if !over {
+				continue
+			}
+			m.carryOut(ctx, time.Now(), d, ended)
+		case o := <-m.orders:
+			o.do(ctx, time.Now(), ended)
+			m.remember()
+			m.publish()
+			close(o.done)
 			continue
 		case a := <-m.apply:
 			m.adopt(time.Now(), a.settings)
@@ -309,6 +325,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		case e := <-ended:
 			m.acted(time.Now(), e)
 		}
+		m.remember()
 		m.publish()
 	}
 }
@@ -370,6 +387,9 @@ func (m *Monitor) take(now time.Time, f round) (ask bool) {
 		hook(*o.Opened, true)
 	}
 	m.tellRecovery(o.Judged)
+	if hook := m.opts.Hooks.SafeModeOver; hook != nil && o.SafeModeOver {
+		hook()
+	}
 	if hook := m.opts.Hooks.Incident; hook != nil && o.Closed != nil {
 		hook(*o.Closed, false)
 	}
@@ -435,6 +455,7 @@ func (m *Monitor) carryOut(ctx context.Context, now time.Time, d recovery.Decisi
 		m.tellRecovery(m.manager.Finished(now, d.Attempt, nil, false))
 		return
 	}
+	m.remember() // before anything can be felt of it
 	m.acting = d.Attempt
 	order := Order{Action: d.Proposal.Action, Attempt: d.Attempt, Incident: d.Incident, Reason: d.Reason}
 	limit := d.Deadline

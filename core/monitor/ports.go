@@ -89,4 +89,10 @@ type Hooks struct {
 	Incident   func(recovery.Incident, bool) // true: it opened, false: it closed
 	Decision   func(recovery.Decision)
 	Recovery   func(recovery.Event)
+	// State is given what recovery has to remember over a restart of host,
+	// whenever that has changed, and before the action of an attempt begins. Of
+	// all hooks it alone may take a moment: to write it to a disk.
+	State func(recovery.State)
+	// SafeModeOver: health has been good long enough to end safe mode.
+	SafeModeOver func()
 }
