@@ -16,7 +16,7 @@ import (
 
 // finishTimeout bounds what a hub does between its answer to Stop and its end. It is
 // less than the supervisor waits.
-const finishTimeout = 700 * time.Millisecond
+const finishTimeout = 900 * time.Millisecond
 
 // control answers the supervisor on the control channel: it translates between
 // the wire and Hub, and keeps the order load, accept, stop.

@@ -282,7 +282,7 @@ func (h *Hub) closeListeners() {
 // Stop ends the hub and returns the last statistics. It stops accepting, gives the
 // events that were accepted up to drain to finish (0: DefaultDrain), tells every
 // client by closing its transport, so that stock clients reconnect, and waits for
-// its goroutines. It takes drain plus about 0.5 s at most, less if ctx ends; what
+// its goroutines. It takes drain plus about 0.8 s at most, less if ctx ends; what
 // is open then is cut off.
 func (h *Hub) Stop(ctx context.Context, reason string, drain time.Duration) Statistics {
 	h.release(ctx, reason, drain)
@@ -317,7 +317,11 @@ func (h *Hub) release(ctx context.Context, reason string, drain time.Duration) {
 // finish is the rest of Stop.
 func (h *Hub) finish(ctx context.Context) {
 	links := h.leaving
-	told, cancelTold := context.WithTimeout(ctx, closeTimeout+50*time.Millisecond)
+	patience := closeTimeout + 50*time.Millisecond
+	if slices.ContainsFunc(links, (*link).upgrading) {
+		patience += upgradeGrace
+	}
+	told, cancelTold := context.WithTimeout(ctx, patience)
 	defer cancelTold()
 	for _, l := range links {
 		select {

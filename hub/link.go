@@ -253,6 +253,10 @@ func (l *link) cut(reason string) {
 // close ends the session for a reason of the hub's own, so that a stock client
 // reconnects: a WebSocket gets a close frame with the given code, an open poll is
 // answered with a close packet. It reports whether there was a session to close.
+//
+// A session that is just changing from polling to a WebSocket is closed a little
+// later: its client has stopped to poll, and when the WebSocket ends before it counts,
+// a stock client notices nothing before its ping timeout.
 func (l *link) close(cause string, code int) bool {
 	l.mu.Lock()
 	conn, over := l.conn, l.over
@@ -263,11 +267,49 @@ func (l *link) close(cause string, code int) bool {
 	if conn == nil || over {
 		return false
 	}
+	if conn.Upgrading() {
+		l.spawn(func() {
+			l.awaitUpgrade(conn)
+			l.shut(conn, code)
+		})
+		return true
+	}
+	l.shut(conn, code)
+	return true
+}
+
+// upgradeGrace is how long a session may take to finish its upgrade when it is to be
+// closed: its client may be busy with what it missed.
+const upgradeGrace = 400 * time.Millisecond
+
+// upgrading reports whether the session is changing from polling to a WebSocket.
+func (l *link) upgrading() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.conn != nil && !l.over && l.conn.Upgrading()
+}
+
+func (l *link) awaitUpgrade(conn engine.Socket) {
+	upgraded := make(chan struct{})
+	var once sync.Once
+	_ = conn.Once("upgrade", func(...any) { once.Do(func() { close(upgraded) }) })
+	if !conn.Upgrading() { // before we listened
+		return
+	}
+	timer := time.NewTimer(upgradeGrace)
+	defer timer.Stop()
+	select {
+	case <-upgraded:
+	case <-l.ended:
+	case <-timer.C:
+	}
+}
+
+func (l *link) shut(conn engine.Socket, code int) {
 	if t, ok := conn.Transport().(*webSocket); ok {
 		t.setCloseCode(code)
 	}
 	conn.Close(true)
-	return true
 }
 
 func (l *link) remote() string {

@@ -2,7 +2,8 @@
 // closeEvery} comes as JSON in the first argument. Each client keeps what every
 // event said of its number and place (the offset behind it), until one says that
 // it is the last. With closeEvery, transports are closed again and again, every so
-// many milliseconds. On standard output: a line when all have connected, and a line
+// many milliseconds. On standard output: a line when all have connected and upgraded,
+// and a line
 // with what each has seen when all have seen the last.
 "use strict";
 
@@ -15,6 +16,7 @@ const say = (message) => process.stdout.write(JSON.stringify(message) + "\n");
 const clients = [];
 let connected = 0;
 let done = 0;
+let begun = false;
 
 function report() {
   const text = JSON.stringify({
@@ -41,7 +43,13 @@ for (const transport of transports) {
     socket.on("connect", () => {
       if (++c.connects === 1) {
         id = socket.id;
-        if (++connected === transports.length * each) say({ ready: connected });
+        const ready = () => {
+          begun = ++connected === transports.length * each;
+          if (begun) say({ ready: connected });
+        };
+        const { engine } = socket.io;
+        if (transport === "upgrade" && engine.transport.name === "polling") engine.once("upgrade", ready);
+        else ready();
         return;
       }
       if (!socket.recovered) c.unrecovered++;
@@ -55,7 +63,7 @@ for (const transport of transports) {
       if (event.last && ++done === clients.length) report();
     });
     if (closeEvery > 0) {
-      setTimeout(() => setInterval(() => socket.io.engine?.close(), closeEvery), Math.random() * closeEvery);
+      setTimeout(() => setInterval(() => begun && socket.io.engine?.close(), closeEvery), Math.random() * closeEvery);
     }
   }
 }
