@@ -212,9 +212,11 @@ func (a *adapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
 	if !ok { // a session that is restored has its own room, too
 		return
 	}
+	a.mu.Lock()
 	m.socket = s
 	m.link = linkOf(s.Request().Context())
 	m.offsets = m.link.offsets.Load()
+	a.mu.Unlock()
 	a.hub.relay.activate(a, m)
 	if m.link.namespaces.Add(1) > int64(a.hub.opts.MaxNamespaces) {
 		m.link.exceed(tooManyNamespaces(a.hub))
@@ -277,7 +279,7 @@ func (a *adapter) DelAll(id socket.SocketId) {
 	}
 	delete(a.members, id)
 	if m.index < 0 {
-		delete(a.pending, id) // it was not admitted
+		a.settleLocked(id) // it was not admitted
 	} else if m.kept && m.link.depart(a, id) {
 		a.departing[id] = m.link
 	}

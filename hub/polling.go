@@ -276,9 +276,13 @@ func (p *polling) answerLocked() {
 	if p.closing {
 		p.toldLocked()
 		switch {
+		case len(body) > 0:
+			// The next poll learns it: the session is unknown by then. A stock client
+			// would handle the close before the events that came with it, and then get
+			// these again.
 		case !givesUpOnClose(ctx):
 			body = appendPolled(body, closeFrame)
-		case len(body) == 0: // else the next poll learns it: the session is unknown by then
+		default:
 			respond(ctx, http.StatusBadRequest, "the session is closed")
 			return
 		}

@@ -79,6 +79,7 @@ func (e sessionEncoder) Encode(p *parser.Packet) []types.BufferInterface {
 // and has not passed the middlewares yet.
 type pending struct {
 	since  time.Time
+	over   chan struct{} // closed when it is restored, or is not
 	rooms  map[socket.Room]uint64
 	missed []*delivery     // what it has missed up to next
 	next   eventlog.Offset // what follows is read when it is here
@@ -138,18 +139,10 @@ func (a *adapter) RestoreSession(pid socket.PrivateSessionId, text string) (*soc
 		return nil, eventlog.ErrUnknownOffset
 	}
 	id := socket.SocketId(session.SID)
-	p := &pending{since: time.Now()}
-	a.mu.Lock()
-	if other := a.pending[id]; other != nil && time.Since(other.since) < pendingTimeout {
-		a.mu.Unlock()
-		return nil, nil // somebody else is coming back as this one
+	p, before, err := a.await(id)
+	if err != nil {
+		return nil, err
 	}
-	a.pending[id] = p
-	before := a.departing[id]
-	if twin := a.members[id]; twin != nil {
-		before = twin.link
-	}
-	a.mu.Unlock()
 	err = a.farewell(before)
 	if err == nil {
 		session, ok = log.Session(string(pid)) // as its last connection left it
@@ -162,7 +155,7 @@ func (a *adapter) RestoreSession(pid socket.PrivateSessionId, text string) (*soc
 	}
 	if err != nil {
 		a.mu.Lock()
-		delete(a.pending, id)
+		a.settleLocked(id)
 		a.mu.Unlock()
 		return nil, err
 	}
@@ -171,6 +164,43 @@ func (a *adapter) RestoreSession(pid socket.PrivateSessionId, text string) (*soc
 		rooms.Add(room)
 	}
 	return &socket.Session{SessionToPersist: &socket.SessionToPersist{Sid: id, Pid: pid, Rooms: rooms}}, nil
+}
+
+// await makes a session pending. It waits for an attempt to restore it that is under
+// way, perhaps over a connection that the client has given up again. before is the
+// session's last connection, if anything is left of it.
+func (a *adapter) await(id socket.SocketId) (p *pending, before *link, err error) {
+	timer := time.NewTimer(farewellTimeout)
+	defer timer.Stop()
+	for {
+		a.mu.Lock()
+		other := a.pending[id]
+		if other == nil || time.Since(other.since) > pendingTimeout {
+			a.settleLocked(id)
+			p = &pending{since: time.Now(), over: make(chan struct{})}
+			a.pending[id] = p
+			before = a.departing[id]
+			if twin := a.members[id]; twin != nil && twin.link != nil {
+				before = twin.link
+			}
+			a.mu.Unlock()
+			return p, before, nil
+		}
+		a.mu.Unlock()
+		select {
+		case <-other.over:
+		case <-timer.C:
+			return nil, nil, errStillThere // somebody else is coming back as this one
+		}
+	}
+}
+
+// settleLocked ends the waiting for a session's restoration.
+func (a *adapter) settleLocked(id socket.SocketId) {
+	if p := a.pending[id]; p != nil {
+		close(p.over)
+		delete(a.pending, id)
+	}
 }
 
 // farewell ends the connection that a client has given up, if the hub has not noticed
@@ -258,8 +288,12 @@ func (r *relay) activate(a *adapter, m *member) {
 	defer r.mu.Unlock()
 	a.mu.Lock()
 	p := a.pending[m.id]
-	delete(a.pending, m.id)
 	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		a.settleLocked(m.id)
+		a.mu.Unlock()
+	}()
 	switch {
 	case !m.socket.Recovered():
 	case p == nil || r.restore(a, m, p) != nil:
