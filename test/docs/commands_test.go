@@ -44,6 +44,21 @@ func ports(t *testing.T) (public, other int) {
 }
 
 func TestCommandsInTheOperatingDocumentsRun(t *testing.T) {
+	if total := runAll(t, operating(t)); total < 15 {
+		t.Errorf("only %d commands were found", total)
+	}
+}
+
+func TestCommandsInTheDocumentsForAuthorsRun(t *testing.T) {
+	if total := runAll(t, authors(t)); total < 10 {
+		t.Errorf("only %d commands were found", total)
+	}
+}
+
+// runAll runs the commands of each document on a stage of its own, and gives
+// their number.
+func runAll(t *testing.T, documents map[string]string) (total int) {
+	t.Helper()
 	root, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
@@ -53,8 +68,7 @@ func TestCommandsInTheOperatingDocumentsRun(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("make build: %v\n%s", err, out)
 	}
-	total := 0
-	for name, document := range operating(t) {
+	for name, document := range documents {
 		list, err := commands(document, runtime.GOOS)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -62,9 +76,7 @@ func TestCommandsInTheOperatingDocumentsRun(t *testing.T) {
 		total += len(list)
 		t.Run(strings.TrimSuffix(name, ".md"), func(t *testing.T) { newStage(t, root).run(list) })
 	}
-	if total < 15 {
-		t.Errorf("only %d commands were found", total)
-	}
+	return total
 }
 
 // stage is a folder like an unpacked release, with a home and ports of its own.
@@ -98,9 +110,9 @@ func newStage(t *testing.T, root string) *stage {
 	return s
 }
 
-// shell runs a line within 30 s, and gives what it printed and its exit code.
+// shell runs a line within 3 minutes, and gives what it printed and its exit code.
 func (s *stage) shell(line string) (output string, code int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", line)
 	if runtime.GOOS == "windows" {
@@ -123,6 +135,12 @@ func (s *stage) run(list []command) {
 	s.t.Helper()
 	for _, c := range list {
 		line := s.ports.Replace(c.text)
+		if c.file != "" {
+			if err := os.WriteFile(filepath.Join(s.dir, c.file), []byte(line), 0o644); err != nil {
+				s.t.Fatalf("line %d: %v", c.line, err)
+			}
+			continue
+		}
 		output, code := s.shell(line)
 		if code != c.exit {
 			s.t.Errorf("line %d: %s\nends with exit code %d, want %d\n%s", c.line, line, code, c.exit, output)

@@ -15,27 +15,36 @@ import (
 )
 
 // command is a line of a document that begins with "$", with the lines that it
-// must print.
+// must print; or a file that the reader writes.
 type command struct {
 	line int
 	text string
 	exit int
 	want []string
+	file string // its path; text is its content
 }
 
 var exitMark = regexp.MustCompile(`\s+# exit (\d+)$`)
 
 // commands are those of the console blocks of a document that are for the
 // platform: "```console" is for all, "```console unix" and "```console windows"
-// for some.
+// for some. A block of another kind with a path, "```go mine/main.go", is a file.
 func commands(document, goos string) ([]command, error) {
 	var found []command
-	inside, ours := false, false
+	inside, ours, file := false, false, false
 	for i, line := range strings.Split(document, "\n") {
 		if fence, is := strings.CutPrefix(strings.TrimSpace(line), "```"); is {
 			words := strings.Fields(fence)
+			if file = !inside && !file && len(words) == 2 && words[0] != "console"; file {
+				found = append(found, command{line: i + 1, file: words[1]})
+				continue
+			}
 			inside = !inside && len(words) > 0 && words[0] == "console"
 			ours = inside && (len(words) == 1 || words[1] == goos || words[1] == "unix" && goos != "windows")
+			continue
+		}
+		if file {
+			found[len(found)-1].text += line + "\n"
 			continue
 		}
 		if !ours {

@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// Examples are the plugins in examples/, sorted.
-var Examples = []string{"certificate-expiry", "disk", "exec-checker", "recovery-webhook", "redis-ping"}
-
 // The tests of examples that need more than Go and Node.js, by the pattern of
 // their names.
 const (
