@@ -102,6 +102,7 @@ var scenarios = []struct {
 	{"hub_freeze", (*bench).hubFreeze},
 	{"plugin_kill", (*bench).pluginKill},
 	{"plugins_100", (*bench).hundred},
+	{"handover", (*bench).handover},
 	{"clients_back", (*bench).clientsBack},
 	{"cost", (*bench).cost},
 	{"false_alarms", (*bench).falseAlarm},
