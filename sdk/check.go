@@ -87,6 +87,9 @@ type Statistics struct {
 	TakenAt time.Time
 	// MaxConnections is the hard limit on connections.
 	MaxConnections int64
+	// LogFailure says why the hub keeps events in memory only, because it cannot
+	// write its event log; empty: it can.
+	LogFailure string
 }
 
 // Sample is what a checker gave back as Counters in an earlier check.

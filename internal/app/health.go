@@ -78,6 +78,7 @@ func (a *App) statistics() *pluginhost.Statistics {
 		Generation: s.GetGeneration(), ConnectedClients: s.GetConnectedClients(), ClientsServed: s.GetClientsServed(),
 		EventsProcessed: s.GetEventsProcessed(), EventsFailed: s.GetEventsFailed(), Errors: s.GetErrors(),
 		ClientDescriptors: s.GetClientDescriptors(), HistorySize: s.GetHistorySize(), MaxConnections: s.GetMaxConnections(),
+		LogFailure: s.GetLogFailure(),
 	}
 	if s.GetTakenAt() != nil {
 		out.TakenAt = s.GetTakenAt().AsTime()

@@ -67,6 +67,7 @@ func (a *App) hubSnapshot() httpapi.Hub {
 		h.Statistics = httpapi.Statistics{
 			ConnectedClients: st.GetConnectedClients(), ClientsServed: st.GetClientsServed(), EventsProcessed: st.GetEventsProcessed(),
 			EventsFailed: st.GetEventsFailed(), Errors: st.GetErrors(), ClientVersions: st.GetClientVersions(), HistorySize: st.GetHistorySize(),
+			SessionsRecovered: st.GetSessionsRecovered(), LogFailure: st.GetLogFailure(),
 		}
 		if st.GetLastActivity() != nil {
 			h.Statistics.LastActivity = st.GetLastActivity().AsTime()

@@ -78,15 +78,19 @@ type hubDiagnostics struct {
 }
 
 type hubStatistics struct {
-	ConnectedClients int64             `json:"connected_clients"`
-	ClientsServed    uint64            `json:"clients_served"`
-	EventsProcessed  uint64            `json:"events_processed"`
-	EventsFailed     uint64            `json:"events_failed"`
-	Errors           uint64            `json:"errors"`
-	LastActivity     *string           `json:"last_activity"`
-	HistorySize      int64             `json:"history_size"`
-	ClientVersions   map[string]string `json:"client_versions"`
-	TakenAt          *string           `json:"taken_at"`
+	ConnectedClients int64   `json:"connected_clients"`
+	ClientsServed    uint64  `json:"clients_served"`
+	EventsProcessed  uint64  `json:"events_processed"`
+	EventsFailed     uint64  `json:"events_failed"`
+	Errors           uint64  `json:"errors"`
+	LastActivity     *string `json:"last_activity"`
+	HistorySize      int64   `json:"history_size"`
+	// SessionsRecovered counts clients that came back and got what they had missed.
+	SessionsRecovered uint64 `json:"sessions_recovered"`
+	// LogFailure says why events are kept in memory only; empty: they are not.
+	LogFailure     string            `json:"log_failure"`
+	ClientVersions map[string]string `json:"client_versions"`
+	TakenAt        *string           `json:"taken_at"`
 }
 
 type pluginBody struct {
@@ -141,6 +145,7 @@ func (a *api) diagnostics(w http.ResponseWriter, r *http.Request) {
 		Hub: hubDiagnostics{hubBody: m.hubBody(), Statistics: hubStatistics{
 			ConnectedClients: st.ConnectedClients, ClientsServed: st.ClientsServed, EventsProcessed: st.EventsProcessed,
 			EventsFailed: st.EventsFailed, Errors: st.Errors, LastActivity: optionalStamp(st.LastActivity), HistorySize: st.HistorySize,
+			SessionsRecovered: st.SessionsRecovered, LogFailure: st.LogFailure,
 			ClientVersions: notNil(st.ClientVersions), TakenAt: optionalStamp(st.Taken),
 		}},
 		Plugins: make([]pluginBody, len(m.Plugins)), SkippedPlugins: append([]Skipped{}, m.Skipped...), PluginTrust: m.PluginTrust,

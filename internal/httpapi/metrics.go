@@ -80,6 +80,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	s.gauge("upkeep_hub_generation", "Which hub process of this host this is.", float64(m.Hub.Generation))
 	s.gauge("upkeep_hub_missed_heartbeats", "Heartbeats that the hub has missed in a row.", float64(m.Hub.Missed))
 	s.gauge("upkeep_hub_history_events", "Events kept for clients that ask for history.", float64(st.HistorySize))
+	s.gauge("upkeep_event_log_failed", "1 while the event log cannot be written and events are kept in memory only.", truth(st.LogFailure != ""))
+	s.counter("upkeep_sessions_recovered_total", "Clients that came back and got what they had missed.", float64(st.SessionsRecovered))
 	s.counter("upkeep_hub_restarts_total", "Times the hub was started again.", float64(m.Hub.Restarts))
 	s.counter("upkeep_clients_served_total", "Clients that ever connected.", float64(st.ClientsServed))
 	s.counter("upkeep_events_failed_total", "Events that failed by the hub's own fault.", float64(st.EventsFailed))

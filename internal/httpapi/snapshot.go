@@ -105,7 +105,11 @@ type Statistics struct {
 	// ClientVersions by session id, at most 1000. Shown, but never a metric label.
 	ClientVersions map[string]string
 	HistorySize    int64
-	Taken          time.Time // zero: the hub has not said anything yet
+	// SessionsRecovered counts clients that came back and got what they had missed.
+	SessionsRecovered uint64
+	// LogFailure says why events are kept in memory only; empty: they are not.
+	LogFailure string
+	Taken      time.Time // zero: the hub has not said anything yet
 }
 
 // Plugin is a plugin that was found and is meant to run.

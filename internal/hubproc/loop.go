@@ -346,7 +346,7 @@ func (k *Keeper) withdraw(w *worker, last *hubv1.Statistics) {
 	}
 	if last != nil {
 		last = proto.CloneOf(last)
-		last.ConnectedClients, last.ClientDescriptors, last.ClientVersions = 0, 0, nil
+		last.ConnectedClients, last.ClientDescriptors, last.ClientVersions, last.LogFailure = 0, 0, nil, ""
 		s.Statistics = last
 	}
 }

@@ -39,6 +39,8 @@ type Statistics struct {
 	HistorySize       int64
 	TakenAt           time.Time
 	MaxConnections    int64
+	// LogFailure says why events are kept in memory only; empty: they are not.
+	LogFailure string
 }
 
 // CheckInput is everything a checker needs for one look.

@@ -16,6 +16,7 @@ const (
 	metricErrorRate = "error_rate"
 	metricErrors    = "total_errors"
 	metricIdle      = "time_since_last_activity"
+	metricLog       = "event_log_failed"
 
 	counterProcessed = "events_processed"
 	counterFailed    = "events_failed"
@@ -70,6 +71,7 @@ func (c checker) Check(_ context.Context, req sdk.Request) (sdk.Result, error) {
 			sdk.Number(metricEvents, float64(s.EventsProcessed), sdk.Healthy),
 			recent.errorRate(limits.ErrorRate),
 			sdk.Number(metricErrors, float64(s.Errors), sdk.Healthy),
+			eventLog(s.LogFailure),
 		},
 		Counters: map[string]float64{
 			counterProcessed: float64(s.EventsProcessed),
@@ -82,6 +84,15 @@ func (c checker) Check(_ context.Context, req sdk.Request) (sdk.Result, error) {
 		result.Metrics = append(result.Metrics, sdk.Number(metricIdle, idle, sdk.Healthy).WithUnit("s").AsLoad())
 	}
 	return result, nil
+}
+
+// eventLog is critical while events are kept in memory only: the next end of the hub
+// loses them. It counts as load, because no action of host makes room on a disk.
+func eventLog(failure string) sdk.Metric {
+	if failure == "" {
+		return sdk.Number(metricLog, 0, sdk.Healthy).AsLoad()
+	}
+	return sdk.Number(metricLog, 1, sdk.Critical).WithMessage("events are kept in memory only: " + failure).AsLoad()
 }
 
 // rising is a metric with a limit of its own for each status.

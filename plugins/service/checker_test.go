@@ -91,6 +91,16 @@ func TestTheErrorRateCountsWhatFailedWithinTheWindow(t *testing.T) {
 	}
 }
 
+func TestALogThatCannotBeWrittenIsCriticalAndLeadsToNoAction(t *testing.T) {
+	if m := look(t, sdk.Statistics{})[metricLog]; m.Status != sdk.Healthy || !m.Load {
+		t.Errorf("a log that is written is %v (load %v)", m.Status, m.Load)
+	}
+	m := look(t, sdk.Statistics{LogFailure: "no space left on device"})[metricLog]
+	if m.Status != sdk.Critical || !m.Load || !strings.Contains(m.Message, "no space left") {
+		t.Errorf("a log that cannot be written is %v (load %v), %q; want critical, with the reason, and load", m.Status, m.Load, m.Message)
+	}
+}
+
 func TestRefusedInputIsCountedAndNotJudged(t *testing.T) {
 	metrics := look(t, sdk.Statistics{Errors: 1e6}, at(60*time.Second, 0, 0))
 	if m := metrics[metricErrors]; m.Status != sdk.Healthy || m.Value != sdk.Number("", 1e6, 0).Value {

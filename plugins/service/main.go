@@ -20,6 +20,7 @@ var info = sdk.Info{
 		{Name: metricEvents, Help: "Events handled to the end, ever."},
 		{Name: metricErrorRate, Help: "Events that failed by the hub's own fault, as a share of all within at most 300 s: over 0.5 times error_rate a warning, over error_rate critical; of fewer than 10 events at most a warning."},
 		{Name: metricErrors, Help: "Errors of all kinds, refused input included, ever."},
+		{Name: metricLog, Load: true, Help: "1, and critical, while the hub cannot write its event log and keeps events in memory only; 0 otherwise."},
 		{Name: metricIdle, Unit: "s", Load: true, Help: "Time since a client was last heard; absent if none ever was. Idle is not ill."},
 	},
 }

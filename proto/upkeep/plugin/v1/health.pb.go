@@ -263,7 +263,10 @@ type HubStatistics struct {
 	// Hard limit on connections.
 	MaxConnections int64 `protobuf:"varint,11,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
 	// Goroutines of the hub's process. 0: it did not say.
-	Goroutines    int64 `protobuf:"varint,12,opt,name=goroutines,proto3" json:"goroutines,omitempty"`
+	Goroutines int64 `protobuf:"varint,12,opt,name=goroutines,proto3" json:"goroutines,omitempty"`
+	// Why the hub keeps events in memory only, because it cannot write its event
+	// log; empty: it can.
+	LogFailure    string `protobuf:"bytes,13,opt,name=log_failure,json=logFailure,proto3" json:"log_failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -380,6 +383,13 @@ func (x *HubStatistics) GetGoroutines() int64 {
 		return x.Goroutines
 	}
 	return 0
+}
+
+func (x *HubStatistics) GetLogFailure() string {
+	if x != nil {
+		return x.LogFailure
+	}
+	return ""
 }
 
 // Sample is what a checker gave back as counters in an earlier check.
@@ -711,7 +721,7 @@ const file_upkeep_plugin_v1_health_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
 	"\x05valueB\f\n" +
 	"\n" +
-	"_threshold\"\xfe\x03\n" +
+	"_threshold\"\x9f\x04\n" +
 	"\rHubStatistics\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -729,7 +739,9 @@ const file_upkeep_plugin_v1_health_proto_rawDesc = "" +
 	"\x0fmax_connections\x18\v \x01(\x03R\x0emaxConnections\x12\x1e\n" +
 	"\n" +
 	"goroutines\x18\f \x01(\x03R\n" +
-	"goroutines\"\xe0\x01\n" +
+	"goroutines\x12\x1f\n" +
+	"\vlog_failure\x18\r \x01(\tR\n" +
+	"logFailure\"\xe0\x01\n" +
 	"\x06Sample\x125\n" +
 	"\btaken_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\atakenAt\x12\x1e\n" +
 	"\n" +
