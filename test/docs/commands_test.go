@@ -95,13 +95,18 @@ func newStage(t *testing.T, root string) *stage {
 	if err := os.Symlink(filepath.Join(root, "plugins"), filepath.Join(s.dir, "plugins")); err != nil {
 		t.Fatal(err)
 	}
+	// Go's own cache is not part of the stage: building everything anew proves nothing.
+	cache, err := exec.CommandContext(t.Context(), "go", "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatalf("go env GOCACHE: %v", err)
+	}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "UPKEEP_") && !strings.HasPrefix(e, "STATE_DIRECTORY=") {
 			s.env = append(s.env, e)
 		}
 	}
 	s.env = append(s.env, "PATH="+filepath.Join(root, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"),
-		"XDG_STATE_HOME="+filepath.Join(s.dir, "home"), "XDG_CACHE_HOME="+filepath.Join(s.dir, "cache"), fmt.Sprintf("UPKEEP_SERVER__PORT=%d", public), "NO_COLOR=1")
+		"XDG_STATE_HOME="+filepath.Join(s.dir, "home"), "XDG_CACHE_HOME="+filepath.Join(s.dir, "cache"), fmt.Sprintf("UPKEEP_SERVER__PORT=%d", public), "NO_COLOR=1", "GOCACHE="+strings.TrimSpace(string(cache)))
 	t.Cleanup(func() { // whatever the page left running
 		for _, port := range []int{public, other} {
 			_, _ = s.shell(fmt.Sprintf("host stop --quiet --port %d", port))

@@ -102,6 +102,10 @@ func TestConsoleBlocksAreReadAsWritten(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %s", goos, got, err, want)
 		}
 	}
+	got, err := commands("```go a/b.go\npackage a\n\n$ no command\n```\n```console\n$ one\n```\n```go\nshown only\n```\n", "linux")
+	if err != nil || len(got) != 2 || got[0].file != "a/b.go" || got[0].text != "package a\n\n$ no command\n" || got[1].text != "one" || got[1].file != "" {
+		t.Errorf("a file and a command are %+v, %v", got, err)
+	}
 	if _, err := commands("```console\nout\n```", "linux"); err == nil {
 		t.Error("output without a command is no mistake")
 	}
