@@ -202,6 +202,9 @@ func effectFromProto(e *pluginv1.Effect) Effect {
 		Cured:    e.GetCured(),
 		NotCured: e.GetNotCured(),
 		Last:     timeFromProto(e.GetLast()),
+
+		CuredWeight:    e.GetCuredWeight(),
+		NotCuredWeight: e.GetNotCuredWeight(),
 	}
 }
 

@@ -299,7 +299,8 @@ func situationToProto(s Situation) *pluginv1.DecideRequest {
 			return &pluginv1.ActionState{Action: string(a.Action), Applicable: a.Applicable, Reason: a.Reason}
 		}),
 		Effects: eachFromProto(s.Effects, func(e Effect) *pluginv1.Effect {
-			return &pluginv1.Effect{Cause: e.Cause, Action: string(e.Action), Cured: e.Cured, NotCured: e.NotCured, Last: timeToProto(e.Last)}
+			return &pluginv1.Effect{Cause: e.Cause, Action: string(e.Action), Cured: e.Cured, NotCured: e.NotCured, Last: timeToProto(e.Last),
+				CuredWeight: e.CuredWeight, NotCuredWeight: e.NotCuredWeight}
 		}),
 		Statistics: statisticsToProto(s.Statistics),
 	}

@@ -162,6 +162,10 @@ type Effect struct {
 	Cured    uint32
 	NotCured uint32
 	Last     time.Time
+	// CuredWeight and NotCuredWeight are the counts with each halved every
+	// half-life, as of Situation.Now: what happened long ago fades.
+	CuredWeight    float64
+	NotCuredWeight float64
 }
 
 // Execution is the order to perform an action of the plugin's own.

@@ -170,6 +170,7 @@ func decideToProto(r recovery.Request, stats *Statistics) *pluginv1.DecideReques
 	for _, e := range r.Effects {
 		p.Effects = append(p.Effects, &pluginv1.Effect{
 			Cause: e.Cause, Action: string(e.Action), Cured: uint32(max(0, e.Cured)), NotCured: uint32(max(0, e.NotCured)), Last: timeToProto(e.Last),
+			CuredWeight: e.CuredWeight, NotCuredWeight: e.NotCuredWeight,
 		})
 	}
 	return p

@@ -112,7 +112,7 @@ func TestEveryFieldOfARequestIsFilled(t *testing.T) {
 		}},
 		Transitions: []health.Transition{{Time: noon, From: health.Healthy, To: health.Warning}},
 		Actions:     []recovery.ActionState{{Action: recovery.RestartService, Applicable: true, Reason: "r"}},
-		Effects:     []recovery.Effect{{Cause: "c", Action: recovery.RestartService, Cured: 1, NotCured: 2, Last: noon}},
+		Effects:     []recovery.Effect{{Cause: "c", Action: recovery.RestartService, Cured: 1, NotCured: 2, CuredWeight: 0.25, NotCuredWeight: 0.5, Last: noon}},
 	}, fullStatistics())
 	for _, m := range []proto.Message{check, decide} {
 		if empty := emptyFields(m.ProtoReflect(), "request"); len(empty) > 0 {
@@ -124,7 +124,7 @@ func TestEveryFieldOfARequestIsFilled(t *testing.T) {
 		s.GetErrors() != 6 || s.GetClientDescriptors() != 7 || s.GetHistorySize() != 8 || s.GetLogFailure() != "full" || s.GetMaxConnections() != 9 {
 		t.Errorf("statistics are mixed up: %v", s)
 	}
-	if e := decide.GetEffects()[0]; e.GetCured() != 1 || e.GetNotCured() != 2 {
+	if e := decide.GetEffects()[0]; e.GetCured() != 1 || e.GetNotCured() != 2 || e.GetCuredWeight() != 0.25 || e.GetNotCuredWeight() != 0.5 {
 		t.Errorf("effects are mixed up: %v", e)
 	}
 	if tr := decide.GetTransitions()[0]; tr.GetFrom() != pluginv1.Status_STATUS_HEALTHY || tr.GetTo() != pluginv1.Status_STATUS_WARNING {

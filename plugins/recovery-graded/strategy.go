@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/upkeephub/upkeep/sdk"
@@ -20,6 +21,7 @@ const (
 	ruleWarning         = "warning_escalated"  // warnings go on after the log
 	ruleWarningAtEnd    = "warning_exhausted"  // they go on, and justify no more than was tried
 	ruleCritical        = "critical_escalated" // the next rung
+	ruleRemembered      = "memory_passed_over" // the next rung that memory does not speak against
 	ruleLadderExhausted = "ladder_exhausted"   // critical, and no rung is left
 )
 
@@ -65,15 +67,42 @@ func decide(limits settings, s sdk.Situation) sdk.Proposal {
 
 // critical takes the next rung of the ladder.
 func critical(limits settings, s sdk.Situation, seen tally) sdk.Proposal {
-	for _, rung := range ladder[firstUntried(s.Incident):] {
-		if applicable(s, rung) {
-			return sdk.Proposal{Action: rung, Rule: ruleCritical, Reason: fmt.Sprintf(
-				"%d critical reports within %v, at least %d needed, after %d attempts in this incident: %s is the next rung that can run.",
-				seen.critical, limits.FailureWindow.Duration(), limits.CriticalThreshold, len(s.Incident.Attempts), rung)}
+	next, passed := nextRung(s)
+	if next != sdk.None {
+		p := sdk.Proposal{Action: next, Rule: ruleCritical, Reason: fmt.Sprintf(
+			"%d critical reports within %v, at least %d needed, after %d attempts in this incident: %s is the next rung that can run.",
+			seen.critical, limits.FailureWindow.Duration(), limits.CriticalThreshold, len(s.Incident.Attempts), next)}
+		if len(passed) > 0 {
+			p.Rule = ruleRemembered
+			p.Reason = fmt.Sprintf("%d critical reports within %v, at least %d needed, and lately %v did not help against %v: %s is the next rung that may.",
+				seen.critical, limits.FailureWindow.Duration(), limits.CriticalThreshold, passed, s.Incident.Causes, next)
 		}
+		return p
 	}
 	return none(ruleLadderExhausted, "%d critical reports, but every rung above those attempted (%d attempts) cannot run or is used up.",
 		seen.critical, len(s.Incident.Attempts))
+}
+
+// nextRung is the lowest rung that can run above those attempted. Rungs that
+// lately did not help against these causes are passed over for one that may, but
+// never for the emergency stop: when memory speaks against all others, the ladder
+// is climbed as if there were no memory.
+func nextRung(s sdk.Situation) (next sdk.Action, passed []sdk.Action) {
+	for _, rung := range ladder[firstUntried(s.Incident):] {
+		switch {
+		case !applicable(s, rung):
+		case rung == sdk.EmergencyStop && len(passed) > 0:
+			return passed[0], nil
+		case rung != sdk.EmergencyStop && remembered(s, rung):
+			passed = append(passed, rung)
+		default:
+			return rung, passed
+		}
+	}
+	if len(passed) > 0 {
+		return passed[0], nil
+	}
+	return sdk.None, nil
 }
 
 // warning logs once, and then clears connections at most. A critical report
@@ -99,6 +128,8 @@ func warning(limits settings, s sdk.Situation, seen tally) sdk.Proposal {
 	case seen.warned < limits.WarningThreshold || seen.ill <= limits.WarningThreshold && logged.IsZero():
 		return none(ruleTooFew, "%d reports within %v warn of more than load: at least %d are needed to clear connections, after the one that would be logged.",
 			seen.warned, window, limits.WarningThreshold)
+	case remembered(s, sdk.ClearConnections):
+		return none(ruleWarningAtEnd, "%d warnings within %v, but lately clear_connections did not help against %v, and warnings justify no more.", seen.warned, window, s.Incident.Causes)
 	case firstUntried(s.Incident) > 0 || !applicable(s, sdk.ClearConnections):
 		return none(ruleWarningAtEnd, "%d warnings within %v, but clear_connections was tried or cannot run, and warnings justify no more.", seen.warned, window)
 	}
@@ -118,6 +149,20 @@ func firstUntried(i sdk.Incident) int {
 		}
 	}
 	return first
+}
+
+// doubt is the weight from which failures of a rung speak against it: half a
+// failure more than there were cures, which one failure weighs for one half-life.
+const doubt = 0.5
+
+// remembered says whether memory speaks against a rung for a cause of this incident.
+func remembered(s sdk.Situation, rung sdk.Action) bool {
+	for _, e := range s.Effects {
+		if e.Action == rung && e.NotCuredWeight-e.CuredWeight >= doubt && slices.Contains(s.Incident.Causes, e.Cause) {
+			return true
+		}
+	}
+	return false
 }
 
 // applicable says whether the host can run the action now.

@@ -45,6 +45,11 @@ var anySituation = rapid.Custom(func(t *rapid.T) sdk.Situation {
 	for range rapid.IntRange(0, 6).Draw(t, "actions") {
 		s.Actions = append(s.Actions, sdk.ActionState{Action: anyAction.Draw(t, "action"), Applicable: rapid.Bool().Draw(t, "applicable")})
 	}
+	s.Incident.Causes = rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b"}), 0, 2).Draw(t, "causes")
+	for range rapid.IntRange(0, 4).Draw(t, "effects") {
+		s.Effects = append(s.Effects, sdk.Effect{Cause: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "cause"), Action: anyAction.Draw(t, "effect of"),
+			CuredWeight: rapid.Float64Range(0, 3).Draw(t, "cured"), NotCuredWeight: rapid.Float64Range(0, 3).Draw(t, "not cured")})
+	}
 	return s
 })
 
@@ -157,6 +162,21 @@ func TestAWorseCurrentReportNeverLeadsToLess(t *testing.T) {
 		s.History[0] = s.Report
 		if severe := decide(limits, s); rank(severe.Action) < rank(mild.Action) && severe.Rule != ruleLadderExhausted {
 			t.Fatalf("a warning gives %+v, a critical report %+v", mild, severe)
+		}
+	})
+}
+
+func TestMemoryNeverLeadsToTheEmergencyStopNorToNothing(t *testing.T) {
+	always(t, func(t *rapid.T, s sdk.Situation, p sdk.Proposal) {
+		limits := settings{1, 1, 300}
+		with := decide(limits, s)
+		s.Effects = nil
+		without := decide(limits, s)
+		if with.Action == sdk.EmergencyStop && without.Action != sdk.EmergencyStop {
+			t.Fatalf("without memory %+v, with it %+v", without, with)
+		}
+		if known(s.Report) == sdk.Critical && with.Action == sdk.None && without.Action != sdk.None {
+			t.Fatalf("critical: without memory %+v, with it %+v", without, with)
 		}
 	})
 }

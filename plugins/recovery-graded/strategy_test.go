@@ -19,17 +19,18 @@ type episode struct {
 	history  []sdk.Report // newest first
 	incident sdk.Incident
 	cannot   []sdk.Action
+	effects  []sdk.Effect
 }
 
 func newEpisode() *episode {
-	return &episode{limits: newStrategy().Current(), now: start, incident: sdk.Incident{ID: "inc-1", OpenedAt: start}}
+	return &episode{limits: newStrategy().Current(), now: start, incident: sdk.Incident{ID: "inc-1", OpenedAt: start, Causes: []string{"network_connectivity"}}}
 }
 
 // next reports and returns the proposal.
 func (e *episode) next(checks ...sdk.CheckResult) sdk.Proposal {
 	e.now = e.now.Add(time.Second)
 	e.history = slices.Insert(e.history, 0, report(e.now, checks...))
-	s := sdk.Situation{Now: e.now, Report: e.history[0], Incident: e.incident, History: e.history}
+	s := sdk.Situation{Now: e.now, Report: e.history[0], Incident: e.incident, History: e.history, Effects: e.effects}
 	for _, a := range []sdk.Action{sdk.LogWarning, sdk.ClearConnections, sdk.RestartService, sdk.EmergencyStop} {
 		s.Actions = append(s.Actions, sdk.ActionState{Action: a, Applicable: !slices.Contains(e.cannot, a)})
 	}
@@ -285,5 +286,40 @@ func TestDecideUsesTheConfigurationInForce(t *testing.T) {
 	situation := sdk.Situation{Now: start, Report: report(start, warned), Actions: []sdk.ActionState{{Action: sdk.LogWarning, Applicable: true}}}
 	if p, err := s.Decide(t.Context(), situation); err != nil || p.Action != sdk.LogWarning {
 		t.Errorf("with a threshold of 1 the first warning gives %+v, %v, want log_warning", p, err)
+	}
+}
+
+func TestAFaultThatOnlyAHigherRungCuredIsMetWithItAtOnceTheNextTime(t *testing.T) {
+	failed := func(a sdk.Action, weight float64) sdk.Effect {
+		return sdk.Effect{Cause: "network_connectivity", Action: a, NotCured: 1, NotCuredWeight: weight}
+	}
+	cured := func(a sdk.Action, weight float64) sdk.Effect {
+		return sdk.Effect{Cause: "network_connectivity", Action: a, Cured: 1, CuredWeight: weight}
+	}
+	other := failed(sdk.ClearConnections, 1)
+	other.Cause = "process_resources"
+	for _, c := range []struct {
+		effects []sdk.Effect
+		report  sdk.CheckResult
+		want    string
+		why     string
+	}{
+		{[]sdk.Effect{failed(sdk.ClearConnections, 1), cured(sdk.RestartService, 1)}, ill, "restart_service emergency_stop none", "what did not help is passed over, and nobody climbs down"},
+		{[]sdk.Effect{failed(sdk.ClearConnections, 0.49), cured(sdk.RestartService, 0.49)}, ill, "clear_connections restart_service emergency_stop", "an old memory has faded: it climbs again"},
+		{[]sdk.Effect{other}, ill, "clear_connections restart_service emergency_stop", "what is remembered of another cause means nothing here"},
+		{[]sdk.Effect{failed(sdk.ClearConnections, 1), failed(sdk.RestartService, 1)}, ill, "clear_connections restart_service emergency_stop", "nothing helped: it climbs, and does not jump to the emergency stop"},
+		{[]sdk.Effect{{Cause: "network_connectivity", Action: sdk.ClearConnections, CuredWeight: 2, NotCuredWeight: 2.4}}, ill, "clear_connections restart_service emergency_stop", "it helped about as often as not"},
+		{[]sdk.Effect{failed(sdk.ClearConnections, 1)}, warned, "none log_warning none", "warnings justify no more than clear_connections"},
+	} {
+		e := newEpisode()
+		e.effects = c.effects
+		if got := e.run(c.report, c.report, c.report); got != c.want {
+			t.Errorf("%q, want %q: %s", got, c.want, c.why)
+		}
+	}
+	e := newEpisode()
+	e.effects = []sdk.Effect{failed(sdk.ClearConnections, 1)}
+	if p := e.next(ill); p.Rule != ruleRemembered || !strings.Contains(p.Reason, "clear_connections") {
+		t.Errorf("it does not say what was passed over: %+v", p)
 	}
 }

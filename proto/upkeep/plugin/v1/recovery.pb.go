@@ -314,14 +314,18 @@ func (x *ActionState) GetReason() string {
 
 // Effect is what the host remembers of an action against a cause.
 type Effect struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cause         string                 `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
-	Action        string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
-	Cured         uint32                 `protobuf:"varint,3,opt,name=cured,proto3" json:"cured,omitempty"`
-	NotCured      uint32                 `protobuf:"varint,4,opt,name=not_cured,json=notCured,proto3" json:"not_cured,omitempty"`
-	Last          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last,proto3" json:"last,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Cause    string                 `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
+	Action   string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	Cured    uint32                 `protobuf:"varint,3,opt,name=cured,proto3" json:"cured,omitempty"`
+	NotCured uint32                 `protobuf:"varint,4,opt,name=not_cured,json=notCured,proto3" json:"not_cured,omitempty"`
+	Last     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last,proto3" json:"last,omitempty"`
+	// The same counts with each halved every half-life that the host is configured
+	// with, as of the request's now: what happened long ago fades.
+	CuredWeight    float64 `protobuf:"fixed64,6,opt,name=cured_weight,json=curedWeight,proto3" json:"cured_weight,omitempty"`
+	NotCuredWeight float64 `protobuf:"fixed64,7,opt,name=not_cured_weight,json=notCuredWeight,proto3" json:"not_cured_weight,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Effect) Reset() {
@@ -387,6 +391,20 @@ func (x *Effect) GetLast() *timestamppb.Timestamp {
 		return x.Last
 	}
 	return nil
+}
+
+func (x *Effect) GetCuredWeight() float64 {
+	if x != nil {
+		return x.CuredWeight
+	}
+	return 0
+}
+
+func (x *Effect) GetNotCuredWeight() float64 {
+	if x != nil {
+		return x.NotCuredWeight
+	}
+	return 0
 }
 
 type DecideRequest struct {
@@ -695,13 +713,15 @@ const file_upkeep_plugin_v1_recovery_proto_rawDesc = "" +
 	"\n" +
 	"applicable\x18\x02 \x01(\bR\n" +
 	"applicable\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x99\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xe6\x01\n" +
 	"\x06Effect\x12\x14\n" +
 	"\x05cause\x18\x01 \x01(\tR\x05cause\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x14\n" +
 	"\x05cured\x18\x03 \x01(\rR\x05cured\x12\x1b\n" +
 	"\tnot_cured\x18\x04 \x01(\rR\bnotCured\x12.\n" +
-	"\x04last\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\"\xc9\x03\n" +
+	"\x04last\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\x12!\n" +
+	"\fcured_weight\x18\x06 \x01(\x01R\vcuredWeight\x12(\n" +
+	"\x10not_cured_weight\x18\a \x01(\x01R\x0enotCuredWeight\"\xc9\x03\n" +
 	"\rDecideRequest\x12,\n" +
 	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x120\n" +
 	"\x06report\x18\x02 \x01(\v2\x18.upkeep.plugin.v1.ReportR\x06report\x126\n" +
