@@ -2,6 +2,7 @@ package health
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -22,7 +23,30 @@ type Result struct {
 	// Carried says that the look is late: this is the result of the one before,
 	// shown until that look is back or its time is used up. It proves nothing new.
 	Carried bool
+	// Observed is what the checker said, where Status is what counts; see Damper.
+	// Unknown in a result that no damper has seen.
+	Observed Status
+	// Flapping: the check is now well and now ill.
+	Flapping bool
+	// SymptomOf names the check whose illness explains this one; see Symptoms.
+	SymptomOf string
+
+	// unloaded is WithoutLoad as a damper has it; nil: the metrics tell.
+	unloaded *Status
 }
+
+// Verdict is what the result contributes to the overall status. The metrics of a
+// result that does not count as it was observed do not count either.
+func (r Result) Verdict(optional bool) Verdict {
+	v := Verdict{Status: r.Status, Optional: optional, Metrics: r.Metrics}
+	if r.damped() {
+		v.Metrics = nil
+	}
+	return v
+}
+
+// damped says whether another status counts than the one that was observed.
+func (r Result) damped() bool { return r.Observed != Unknown && r.Observed != r.Status }
 
 // Failed makes the result of a check that could not look.
 func Failed(check string, now time.Time, took time.Duration, err error) Result {
@@ -32,6 +56,9 @@ func Failed(check string, now time.Time, took time.Duration, err error) Result {
 // WithoutLoad is the result's status with load metrics left out: the worst of
 // its other metrics. A result whose status no load metric explains keeps it.
 func (r Result) WithoutLoad() Status {
+	if r.unloaded != nil {
+		return *r.unloaded
+	}
 	if r.Status == Healthy || r.Status == Unknown {
 		return r.Status
 	}
@@ -91,6 +118,9 @@ type resultJSON struct {
 	DurationMS    float64  `json:"duration_ms"`
 	Errors        []string `json:"errors"`
 	Counts
+	ObservedStatus *Status `json:"observed_status,omitempty"` // where another one counts
+	Flapping       bool    `json:"flapping,omitempty"`
+	SymptomOf      string  `json:"symptom_of,omitempty"`
 }
 
 // MarshalJSON writes the shape that clients of the reference read.
@@ -102,11 +132,15 @@ func (r Result) MarshalJSON() ([]byte, error) {
 		}
 		metrics[i] = m
 	}
-	return json.Marshal(resultJSON{
+	out := resultJSON{
 		Check: r.Check, OverallStatus: r.Status, Message: r.Message, Metrics: metrics,
 		Timestamp: Seconds(r.Time), TimestampISO: ISO(r.Time), DurationMS: Milliseconds(r.Duration),
-		Errors: append([]string{}, r.Errors...), Counts: r.Count(),
-	})
+		Errors: append([]string{}, r.Errors...), Counts: r.Count(), Flapping: r.Flapping, SymptomOf: r.SymptomOf,
+	}
+	if r.damped() {
+		out.ObservedStatus = &r.Observed
+	}
+	return json.Marshal(out)
 }
 
 // Aggregation is the rule that joins the statuses of several checks.
@@ -145,6 +179,12 @@ func (r Report) Carried() bool {
 		}
 	}
 	return false
+}
+
+// Unsettled says that a result of the report rests on an earlier one, or does not
+// count as it was observed: the next look tells more.
+func (r Report) Unsettled() bool {
+	return slices.ContainsFunc(r.Results, func(res Result) bool { return res.Carried || res.damped() })
 }
 
 // Verdict is one check's contribution to the overall status.
@@ -220,11 +260,12 @@ func joinRatio(verdicts []Verdict) Status {
 	return Healthy
 }
 
-// Causes names the checks that are not healthy, in the order of the results.
+// Causes names the checks that are not healthy and no symptoms of others, in the
+// order of the results.
 func (r Report) Causes() []string {
 	var causes []string
 	for _, res := range r.Results {
-		if res.Status != Healthy {
+		if res.Status != Healthy && res.SymptomOf == "" {
 			causes = append(causes, res.Check)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +24,7 @@ type Settings struct {
 	HistorySize  int           // reports kept
 	Window       time.Duration // of aggregation, and of the samples given back to checkers
 	Aggregation  health.Aggregation
+	Damp         health.DampConfig // of checks that ask for no other
 	Recovery     recovery.Config
 	// RecoveryEnabled says whether the strategy is asked at all.
 	RecoveryEnabled bool
@@ -56,7 +56,7 @@ func DefaultOptions() Options {
 	return Options{Settings: Settings{
 		Enabled:  true,
 		Interval: 30 * time.Second, FastInterval: time.Second, CheckTimeout: 2 * time.Second, AskTimeout: 2 * time.Second,
-		HistorySize: 100, Window: 300 * time.Second, Aggregation: health.Worst,
+		HistorySize: 100, Window: 300 * time.Second, Aggregation: health.Worst, Damp: health.DefaultDampConfig(),
 		Recovery: recovery.DefaultConfig(), RecoveryEnabled: true,
 	}}
 }
@@ -126,6 +126,8 @@ type Monitor struct {
 	decisions []recovery.Decision
 	// remembered is what the hook State was given last.
 	remembered recovery.State
+	// dampers of the checks, by name. After an attempt they begin anew.
+	dampers map[string]*health.Damper
 }
 
 // New makes a monitor; zero options take their defaults.
@@ -173,6 +175,16 @@ func (m *Monitor) Wake() {
 	}
 }
 
+// Watched takes a result that a checker gave unasked, about the subject of the
+// given generation. It stands for the check's next look, and a round begins now to
+// take it over; one about a subject that was replaced meanwhile is dropped. A
+// later one replaces one that no round has taken yet. It never blocks. Safe for
+// concurrent use.
+func (m *Monitor) Watched(check string, out Outcome, generation uint64) {
+	m.rounds.watched.put(check, pushed{out, generation, time.Now()})
+	m.Wake()
+}
+
 // application is settings on their way to the loop.
 type application struct {
 	settings Settings
@@ -216,6 +228,7 @@ func (m *Monitor) adopt(now time.Time, s Settings) {
 		m.next.Stop()
 	case !was && s.Enabled:
 		m.manager.LookAgain(now)
+		m.dampers = nil
 		m.knownAt = now
 	}
 	m.soon()
@@ -345,55 +358,10 @@ func (m *Monitor) drain() error {
 // pace is the time until the next round: short while anything is not well.
 func (m *Monitor) pace() time.Duration {
 	s := m.manager.Snapshot()
-	if len(m.checks) > 0 && (m.report.Status != health.Healthy || m.report.Carried() || s.Incident != nil) {
+	if len(m.checks) > 0 && (m.report.Status != health.Healthy || m.report.Unsettled() || s.Incident != nil) {
 		return m.opts.FastInterval
 	}
 	return m.opts.Interval
-}
-
-// take makes a report of a round and says whether the strategy is to be asked.
-func (m *Monitor) take(now time.Time, f round) (ask bool) {
-	m.sequence++
-	verdicts := make([]health.Verdict, len(f.results))
-	unloaded := make([]health.Verdict, len(f.results))
-	m.checks = make([]CheckState, len(f.results))
-	for i, res := range f.results {
-		v := health.Verdict{Status: res.Status, Optional: f.checks[i].Optional, Metrics: res.Metrics}
-		verdicts[i] = v
-		v.Optional = true // what nobody could look at is no illness of the hub
-		v.Status, v.Metrics = res.WithoutLoad(), slices.DeleteFunc(slices.Clone(res.Metrics), func(m health.Metric) bool { return m.Load })
-		unloaded[i] = v
-		m.checks[i] = CheckState{Name: res.Check, Optional: f.checks[i].Optional, Timeout: f.checks[i].Timeout, Result: res}
-	}
-	m.report = health.Report{
-		Sequence: m.sequence, Time: now, Results: f.results, Duration: f.took, Generation: f.generation,
-		Status: health.Join(m.opts.Aggregation, verdicts), WithoutLoad: health.Join(m.opts.Aggregation, unloaded),
-	}
-	if m.report.Status != health.Unknown {
-		m.knownAt = now
-	}
-	change, changed := m.history.Add(m.report)
-	if hook := m.opts.Hooks.Report; hook != nil {
-		hook(m.report)
-	}
-	if hook := m.opts.Hooks.Transition; hook != nil && changed {
-		hook(change, m.report)
-	}
-	if len(f.checks) == 0 {
-		return false // nobody looks: there is nothing to be ill
-	}
-	o := m.manager.Observe(now, m.report)
-	if hook := m.opts.Hooks.Incident; hook != nil && o.Opened != nil {
-		hook(*o.Opened, true)
-	}
-	m.tellRecovery(o.Judged)
-	if hook := m.opts.Hooks.SafeModeOver; hook != nil && o.SafeModeOver {
-		hook()
-	}
-	if hook := m.opts.Hooks.Incident; hook != nil && o.Closed != nil {
-		hook(*o.Closed, false)
-	}
-	return o.Ask
 }
 
 func (m *Monitor) tellRecovery(e *recovery.Event) {
@@ -486,6 +454,7 @@ func (m *Monitor) decided(d recovery.Decision) {
 func (m *Monitor) acted(now time.Time, e actionEnd) {
 	if m.acting == e.attempt {
 		m.acting = ""
+		m.dampers = nil // what was counted before is no evidence of what it did
 	}
 	m.tellRecovery(m.manager.Finished(now, e.attempt, e.err, e.timedOut))
 }

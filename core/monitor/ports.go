@@ -42,7 +42,13 @@ type Check struct {
 	Optional bool
 	// Timeout of one check; zero takes Options.CheckTimeout.
 	Timeout time.Duration
-	Checker Checker
+	// Rise and Fall of this check; zero takes those of Settings.Damp.
+	Rise, Fall int
+	// DependsOn names the checks whose illness explains one of this check: then
+	// this one is a symptom, which counts for people and, until the cause is
+	// gone, in recovery for no more than its cause.
+	DependsOn []string
+	Checker   Checker
 }
 
 // Strategy proposes what to do; see recovery.Request. It is asked with a

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +52,8 @@ type rounds struct {
 	// a look that is late. An ill one is never shown twice.
 	well   map[string]health.Result
 	serial uint64
+	// watched is what checkers said unasked since the last round.
+	watched watched
 	// spawn starts a goroutine that the loop waits for.
 	spawn func(func())
 }
@@ -124,6 +127,39 @@ func (r *rounds) late(c Check, slow *slowCheck, now time.Time) health.Result {
 // answered says whether a look ended before its time was used up.
 func (l looked) answered(c Check) bool { return l.err == nil || l.took < c.Timeout }
 
+// watched keeps the newest result that each checker gave unasked.
+type watched struct {
+	mu   sync.Mutex
+	kept map[string]pushed
+}
+
+type pushed struct {
+	outcome    Outcome
+	generation uint64
+	at         time.Time
+}
+
+// maxWatched bounds what is kept of checks that no round asks for.
+const maxWatched = 1024
+
+func (w *watched) put(check string, p pushed) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.kept == nil || len(w.kept) >= maxWatched {
+		w.kept = map[string]pushed{}
+	}
+	w.kept[check] = p
+}
+
+// pop gives what was kept for a check, once.
+func (w *watched) pop(check string) (pushed, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p, is := w.kept[check]
+	delete(w.kept, check)
+	return p, is
+}
+
 type looked struct {
 	index   int
 	outcome Outcome
@@ -147,6 +183,10 @@ func (r *rounds) lookOnce(ctx context.Context) (found round, suspended bool) {
 		if c.Timeout <= 0 {
 			c.Timeout = r.timeout
 			found.checks[i] = c
+		}
+		if p, said := r.watched.pop(c.Name); said && p.generation == found.generation {
+			found.results[i] = r.take(c, looked{index: i, outcome: p.outcome, now: p.at, took: p.outcome.Result.Duration}, found.generation)
+			continue
 		}
 		busy := r.busy[c.Name]
 		if busy == nil {

@@ -80,9 +80,9 @@ func (s Snapshot) View(now time.Time) View {
 			stale++
 		}
 		v.Checks = append(v.Checks, cv)
-		verdicts[i] = health.Verdict{Status: cv.Status, Optional: c.Optional, Metrics: c.Result.Metrics}
+		verdicts[i] = c.Result.Verdict(c.Optional)
 		if cv.Stale {
-			verdicts[i].Metrics = nil
+			verdicts[i].Status, verdicts[i].Metrics = health.Unknown, nil
 		}
 	}
 	v.Stale = stale > 0
