@@ -141,7 +141,7 @@ func TestWhatACheckerSaysUnaskedStandsForItsNextLookOnce(t *testing.T) {
 			s.Watched("watches", Outcome{Result: health.Result{Status: health.Critical, Message: "of the hub before"}}, 6)
 			s.Watched("nobody", Outcome{}, 7)
 		})
-		s.play(t, 22*time.Second)
+		s.play(t, 21500*time.Millisecond)
 		var taken []time.Duration
 		for i, r := range s.reports {
 			if r.Status == health.Critical {
