@@ -87,6 +87,8 @@ type Statistics struct {
 	TakenAt time.Time
 	// MaxConnections is the hard limit on connections.
 	MaxConnections int64
+	// Goroutines of the hub's process; 0: it did not say.
+	Goroutines int64
 	// LogFailure says why the hub keeps events in memory only, because it cannot
 	// write its event log; empty: it can.
 	LogFailure string

@@ -99,6 +99,7 @@ func statisticsFromProto(s *pluginv1.HubStatistics) *Statistics {
 		HistorySize:       s.GetHistorySize(),
 		TakenAt:           timeFromProto(s.GetTakenAt()),
 		MaxConnections:    s.GetMaxConnections(),
+		Goroutines:        s.GetGoroutines(),
 		LogFailure:        s.GetLogFailure(),
 	}
 }

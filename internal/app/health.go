@@ -77,7 +77,7 @@ func (a *App) statistics() *pluginhost.Statistics {
 	out := &pluginhost.Statistics{
 		Generation: s.GetGeneration(), ConnectedClients: s.GetConnectedClients(), ClientsServed: s.GetClientsServed(),
 		EventsProcessed: s.GetEventsProcessed(), EventsFailed: s.GetEventsFailed(), Errors: s.GetErrors(),
-		ClientDescriptors: s.GetClientDescriptors(), HistorySize: s.GetHistorySize(), MaxConnections: s.GetMaxConnections(),
+		ClientDescriptors: s.GetClientDescriptors(), HistorySize: s.GetHistorySize(), MaxConnections: s.GetMaxConnections(), Goroutines: s.GetGoroutines(),
 		LogFailure: s.GetLogFailure(),
 	}
 	if s.GetTakenAt() != nil {

@@ -39,6 +39,7 @@ type Statistics struct {
 	HistorySize       int64
 	TakenAt           time.Time
 	MaxConnections    int64
+	Goroutines        int64 // of the hub; 0: it did not say
 	// LogFailure says why events are kept in memory only; empty: they are not.
 	LogFailure string
 }

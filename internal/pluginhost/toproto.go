@@ -115,7 +115,7 @@ func statisticsToProto(s *Statistics) *pluginv1.HubStatistics {
 		Generation: s.Generation, ConnectedClients: s.ConnectedClients, ClientsServed: s.ClientsServed,
 		EventsProcessed: s.EventsProcessed, EventsFailed: s.EventsFailed, Errors: s.Errors,
 		LastActivity: timeToProto(s.LastActivity), ClientDescriptors: s.ClientDescriptors, HistorySize: s.HistorySize,
-		TakenAt: timeToProto(s.TakenAt), MaxConnections: s.MaxConnections, LogFailure: s.LogFailure,
+		TakenAt: timeToProto(s.TakenAt), MaxConnections: s.MaxConnections, Goroutines: s.Goroutines, LogFailure: s.LogFailure,
 	}
 }
 

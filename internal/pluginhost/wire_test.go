@@ -93,7 +93,7 @@ func emptyFields(m protoreflect.Message, path string) []string {
 func fullStatistics() *Statistics {
 	return &Statistics{
 		Generation: 1, ConnectedClients: 2, ClientsServed: 3, EventsProcessed: 4, EventsFailed: 5, Errors: 6, LastActivity: noon,
-		ClientDescriptors: 7, HistorySize: 8, TakenAt: noon, MaxConnections: 9, LogFailure: "full",
+		ClientDescriptors: 7, HistorySize: 8, TakenAt: noon, MaxConnections: 9, Goroutines: 10, LogFailure: "full",
 	}
 }
 
@@ -121,7 +121,7 @@ func TestEveryFieldOfARequestIsFilled(t *testing.T) {
 	}
 	s := check.GetStatistics()
 	if s.GetGeneration() != 1 || s.GetConnectedClients() != 2 || s.GetClientsServed() != 3 || s.GetEventsProcessed() != 4 || s.GetEventsFailed() != 5 ||
-		s.GetErrors() != 6 || s.GetClientDescriptors() != 7 || s.GetHistorySize() != 8 || s.GetLogFailure() != "full" || s.GetMaxConnections() != 9 {
+		s.GetErrors() != 6 || s.GetClientDescriptors() != 7 || s.GetHistorySize() != 8 || s.GetLogFailure() != "full" || s.GetMaxConnections() != 9 || s.GetGoroutines() != 10 {
 		t.Errorf("statistics are mixed up: %v", s)
 	}
 	if e := decide.GetEffects()[0]; e.GetCured() != 1 || e.GetNotCured() != 2 || e.GetCuredWeight() != 0.25 || e.GetNotCuredWeight() != 0.5 {
