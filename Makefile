@@ -55,10 +55,11 @@ vuln: ## look up the dependencies in the Go vulnerability database
 bench: build ## measure the figures of docs/figures.md (about 35 minutes; BENCH="-short" for less)
 	$(GO) run ./test/bench $(BENCH)
 
-docs: build ## write the man pages (docs/man), the OpenAPI document, the catalogue of metrics and the measured comparison
+docs: build ## write the man pages (docs/man), the OpenAPI document, the catalogue of metrics, what serves the examples, and the measured comparison
 	$(GO) test ./cmd/host -run TestTheManPages -man
 	$(GO) test ./internal/adminapi -run TestTheOpenAPI -update
 	$(GO) test ./test/docs -run TestTheCatalogue -update
+	$(GO) test ./test/authors -run TestTheExamplesAreServed -update
 	$(GO) run ./test/bench -docs
 
 proto: ## generate the Go code beside the .proto files

@@ -5,6 +5,7 @@ package authors
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -90,6 +91,8 @@ func TestTheExamplesInGoBuildOutsideOfTheRepository(t *testing.T) {
 	}
 }
 
+var update = flag.Bool("update", false, "copy what serves a new plugin into the examples instead of comparing it")
+
 // What serves the examples in other languages is what a new plugin gets.
 func TestTheExamplesAreServedAsANewPluginIs(t *testing.T) {
 	dir := t.TempDir()
@@ -107,8 +110,14 @@ func TestTheExamplesAreServedAsANewPluginIs(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got, err := os.ReadFile(filepath.Join(root, "examples", rel)); err != nil || string(got) != string(want) {
-					t.Errorf("examples/%s is not what host plugins new writes (%v): copy it from there", rel, err)
+				path := filepath.Join(root, "examples", rel)
+				if *update {
+					if err := os.WriteFile(path, want, 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got, err := os.ReadFile(path); err != nil || string(got) != string(want) {
+					t.Errorf("examples/%s is not what host plugins new writes (%v): run make docs", rel, err)
 				}
 				compared++
 			}
