@@ -2,7 +2,7 @@
 // a supervisor runs.
 //
 // It owns the clients: their connections, the contract of events they speak, the
-// history, the statistics, and the public HTTP endpoints. It is the only package
+// log of events and their sessions, the statistics, and the public HTTP endpoints. It is the only package
 // that knows the Socket.IO library, and hides it. It refuses to know about health,
 // recovery and plugins: it asks the supervisor for what /health and its like
 // answer, and does what the control channel says.
@@ -14,7 +14,9 @@
 //
 //	hub.go        New, Serve, Stop, ClearConnections
 //	events.go     the contract on the default namespace; relay_at_once.go its short way
-//	relay.go      delivery and history in one step, and the heartbeat through it
+//	relay.go      keeping and delivering an event in one step, and the heartbeat
+//	session.go    clients that come back: their sessions, and what they missed
+//	history.go    get_history, from the log
 //	adapter.go    who is in which room, and one event to all of them
 //	frame.go      an encoded event, which all share; outbox.go what waits for one client
 //	writer.go     the few goroutines that write to all
@@ -31,7 +33,7 @@
 // reads; the library adds one for each timer and each queue that has work. What
 // waits for clients is written by goroutines for half of the processors, while
 // there is something; a client that does not take it has one of its own until it
-// has caught up. A heartbeat has one. All but the library's are counted, and Stop
+// has caught up. A heartbeat has one, and the event log another. All but the library's are counted, and Stop
 // waits for them. Handlers of one client run one after the other, on the library's
 // queue for that client or, for a plain claude_event while nothing is in that queue,
 // on the goroutine that reads.
@@ -46,5 +48,6 @@
 // taken: Options.WriteTimeout. What one client sends, joins and owes: MessagesPerSecond,
 // BytesPerSecond, MaxRooms, MaxNamespaces, MaxPendingAcks of Options; see limits.go. Events that wait to be handled: 64 or 1 MiB a client,
 // then its connection is read on only when they are done. History:
-// Options.EventHistory events and 64 MiB; one reply of it 3 MiB.
+// Options.EventHistory events; one reply of it 3 MiB. The event log and sessions: see
+// package eventlog; what a client missed: half of Options.MaxQueuedBytes.
 package hub
