@@ -44,7 +44,7 @@ func (a *App) checks() []monitor.Check {
 		}
 		settings, named := cfg.Plugins[s.Name]
 		checks = append(checks, monitor.Check{
-			Name: name, Optional: named && !settings.Required, Timeout: s.Info.Timeout,
+			Name: name, Optional: named && !settings.Required, Timeout: s.Info.Timeout, Rise: settings.Rise, Fall: settings.Fall, DependsOn: settings.DependsOn,
 			Checker: monitor.CheckerFunc(func(ctx context.Context, req monitor.Request) (monitor.Outcome, error) {
 				in := a.checkInput(req.Now)
 				in.ID, in.Samples = req.ID, req.Samples

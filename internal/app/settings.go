@@ -201,14 +201,43 @@ func (a *App) monitorSettings(cfg config.Config) monitor.Settings {
 	s.RecoveryEnabled = rc.Enabled && a.Phase() != httpapi.Held // what a person has to look at stays as it is
 	s.Recovery.MaxAttempts, s.Recovery.MinInterval = rc.MaxRecoveryAttempts, rc.MinRecoveryInterval.Duration()
 	s.Recovery.Timeout, s.Recovery.Grace = rc.RecoveryTimeout.Duration(), rc.Grace.Duration()
+	s.Damp = health.DampConfig{Rise: hm.Rise, Fall: hm.Fall, Flap: health.FlapConfig{
+		Results: hm.Flapping.Results, Bad: hm.Flapping.Bad, High: float64(hm.Flapping.HighPercent), Low: float64(hm.Flapping.LowPercent),
+	}}
+	s.Recovery.Deadlines = map[recovery.Action]time.Duration{
+		recovery.ClearConnections: rc.ActionTimeouts.ClearConnections.Duration(), recovery.RestartService: rc.ActionTimeouts.RestartService.Duration(),
+		recovery.EmergencyStop: rc.ActionTimeouts.EmergencyStop.Duration(),
+	}
+	s.Recovery.HalfLife = rc.EffectHalfLife.Duration()
+	s.Recovery.Budget = recovery.BudgetConfig{
+		PerHour: rc.MaxAttemptsPerHour, PerCause: rc.MaxAttemptsPerCause, MaxInterval: rc.MaxRecoveryInterval.Duration(), Jitter: float64(rc.JitterPercent) / 100,
+	}
+	s.Recovery.Approval = recovery.ApprovalConfig{Actions: named(rc.Approval.Actions), Timeout: rc.Approval.Timeout.Duration(), Default: rc.Approval.Default == "approve"}
+	s.Recovery.SafeMode = recovery.SafeModeConfig{Starts: rc.SafeMode.Starts, Window: rc.SafeMode.Window.Duration(), Healthy: rc.SafeMode.Healthy.Duration()}
+	s.Recovery.DryRun = recovery.DryRunConfig{All: rc.DryRun.Enabled, Actions: named(rc.DryRun.Actions), Plugins: map[string]bool{}}
+	for name, p := range cfg.Plugins {
+		if p.DryRun {
+			s.Recovery.DryRun.Plugins[name] = true
+		}
+	}
 	if g := rc.Strategy.Settings; g != nil {
 		s.Recovery.FailureWindow = g.FailureWindow.Duration()
 	}
 	s.Recovery.Breaker = recovery.BreakerConfig{
 		FailureThreshold: rc.CircuitBreaker.FailureThreshold, Timeout: rc.CircuitBreaker.Timeout.Duration(), SuccessThreshold: rc.CircuitBreaker.SuccessThreshold,
+		FailureWindow: rc.CircuitBreaker.FailureWindow.Duration(), TrialTimeout: rc.CircuitBreaker.TrialTimeout.Duration(),
 	}
 	s.Recovery.Disabled = disabledActions(rc.Actions)
 	return s
+}
+
+// named is the set of some actions.
+func named(actions []string) map[recovery.Action]bool {
+	set := make(map[recovery.Action]bool, len(actions))
+	for _, a := range actions {
+		set[recovery.Action(a)] = true
+	}
+	return set
 }
 
 func disabledActions(a config.Actions) map[recovery.Action]bool {

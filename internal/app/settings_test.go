@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -18,7 +19,9 @@ import (
 	"github.com/upkeephub/upkeep/core/health"
 	"github.com/upkeephub/upkeep/core/monitor"
 	"github.com/upkeephub/upkeep/core/problem"
+	"github.com/upkeephub/upkeep/core/recovery"
 	"github.com/upkeephub/upkeep/internal/adminapi"
+	"github.com/upkeephub/upkeep/internal/config"
 	"github.com/upkeephub/upkeep/internal/httpapi"
 )
 
@@ -297,5 +300,48 @@ func TestALeftPIDFileIsSaidAtTheStartAndStopsNothing(t *testing.T) {
 	made(t, "", func(o *Options) { o.StateDir, o.Stderr = state, &log })
 	if text := log.String(); !strings.Contains(text, "code=stale_process") || !strings.Contains(text, "pid=2147480000") || !strings.Contains(text, "status=not_found") {
 		t.Errorf("the log is\n%s", text)
+	}
+}
+
+func TestAllPolicyOfHealthAndRecoveryReachesTheMonitor(t *testing.T) {
+	h := turn(t, `{}`, nil)
+	if _, err := h.reload(`{
+		"health_monitoring": {"rise": 2, "fall": 3, "flapping": {"results": 10, "bad": 4, "high_percent": 50, "low_percent": 25}},
+		"recovery": {"max_recovery_interval": 120, "jitter_percent": 20, "max_attempts_per_hour": 7, "max_attempts_per_cause": 4, "effect_half_life": 3600,
+			"action_timeouts": {"clear_connections": 1, "restart_service": 2, "emergency_stop": 3},
+			"circuit_breaker": {"failure_window_seconds": 60, "trial_timeout_seconds": 90},
+			"approval": {"actions": ["restart_service"], "timeout": 60, "default": "approve"},
+			"dry_run": {"enabled": true, "actions": ["emergency_stop"]}, "safe_mode": {"starts": 3, "window": 30, "healthy": 120}},
+		"plugins": {"recovery-graded": {"dry_run": true}}}`); err != nil {
+		t.Fatal(err)
+	}
+	want := health.DampConfig{Rise: 2, Fall: 3, Flap: health.FlapConfig{Results: 10, Bad: 4, High: 50, Low: 25}}
+	if got := (*App)(h.operations).monitorSettings((*App)(h.operations).inForce()).Damp; got != want {
+		t.Errorf("results count by %+v, want %+v", got, want)
+	}
+	got := h.monitor.Snapshot().Recovery.Config
+	for _, c := range []struct{ got, want any }{
+		{got.Budget, recovery.BudgetConfig{PerHour: 7, PerCause: 4, MaxInterval: 2 * time.Minute, Jitter: 0.2}},
+		{got.HalfLife, time.Hour},
+		{got.Deadlines, map[recovery.Action]time.Duration{recovery.ClearConnections: time.Second, recovery.RestartService: 2 * time.Second, recovery.EmergencyStop: 3 * time.Second}},
+		{got.Breaker.FailureWindow, time.Minute},
+		{got.Breaker.TrialTimeout, 90 * time.Second},
+		{got.Approval, recovery.ApprovalConfig{Actions: map[recovery.Action]bool{recovery.RestartService: true}, Timeout: time.Minute, Default: true}},
+		{got.DryRun, recovery.DryRunConfig{All: true, Actions: map[recovery.Action]bool{recovery.EmergencyStop: true}, Plugins: map[string]bool{"recovery-graded": true}}},
+		{got.SafeMode, recovery.SafeModeConfig{Starts: 3, Window: 30 * time.Second, Healthy: 2 * time.Minute}},
+	} {
+		if !reflect.DeepEqual(c.got, c.want) {
+			t.Errorf("the monitor has %+v, want %+v", c.got, c.want)
+		}
+	}
+}
+
+func TestTheDefaultsOfTheConfigurationAreThoseOfTheCore(t *testing.T) {
+	h := turn(t, `{}`, nil)
+	got, want := (*App)(h.operations).monitorSettings(config.Default()), monitor.DefaultOptions().Settings
+	got.Recovery.Disabled, got.Recovery.Deadlines = nil, nil // named, and all off
+	got.Recovery.Approval.Actions, got.Recovery.DryRun.Actions, got.Recovery.DryRun.Plugins = nil, nil, nil
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the configuration's defaults give\n%+v\nthe core's are\n%+v", got, want)
 	}
 }

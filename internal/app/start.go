@@ -18,6 +18,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/upkeephub/upkeep/core/monitor"
 	"github.com/upkeephub/upkeep/core/problem"
 	"github.com/upkeephub/upkeep/internal/adminapi"
 	"github.com/upkeephub/upkeep/internal/child"
@@ -244,7 +245,9 @@ func (a *App) wirePlugins() (err error) {
 	opts.CheckTimeouts = a.cfg.Supervision.PluginCallTimeouts
 	opts.Follow = a.cfg.Supervision.FollowPlugins
 	opts.Events = a.pluginEvent
-	opts.OnWatch = func(string, pluginhost.CheckOutput) { a.wake() }
+	opts.OnWatch = func(check string, out pluginhost.CheckOutput) {
+		a.monitor.Watched(check, monitor.Outcome{Result: out.Result, Counters: out.Counters}, out.Result.Generation)
+	}
 	opts.WatchInput = func(string) pluginhost.CheckInput { return a.checkInput(time.Now()) }
 	opts.Statistics = a.statistics
 	a.plugins, err = pluginhost.New(opts)

@@ -49,6 +49,18 @@ type HealthMonitoring struct {
 	AggregationWindow Seconds    `json:"aggregation_window" want:"1..604800"`
 	// Aggregation is "worst" or "ratio".
 	Aggregation string `json:"aggregation" want:"worst|ratio"`
+	// Rise and Fall are how many results in a row make a check well, or ill.
+	Rise     int      `json:"rise" want:"1..100"`
+	Fall     int      `json:"fall" want:"1..100"`
+	Flapping Flapping `json:"flapping"`
+}
+
+// Flapping says when a check that is now well and now ill is a trouble of its own.
+type Flapping struct {
+	Results     int `json:"results" want:"0..1000"`
+	Bad         int `json:"bad" want:"0..1000"`
+	HighPercent int `json:"high_percent" want:"0..100"`
+	LowPercent  int `json:"low_percent" want:"0..100"`
 }
 
 // Thresholds by key; see thresholdRules.
@@ -59,11 +71,20 @@ type Recovery struct {
 	Enabled             bool           `json:"enabled"`
 	Strategy            Strategy       `json:"strategy"`
 	MinRecoveryInterval Seconds        `json:"min_recovery_interval" want:"0.01..604800"`
+	MaxRecoveryInterval Seconds        `json:"max_recovery_interval" want:"0.01..604800"`
+	JitterPercent       int            `json:"jitter_percent" want:"0..100"`
 	MaxRecoveryAttempts int            `json:"max_recovery_attempts" want:"1..100"`
+	MaxAttemptsPerHour  int            `json:"max_attempts_per_hour" want:"0..1000"`
+	MaxAttemptsPerCause int            `json:"max_attempts_per_cause" want:"0..1000"`
 	RecoveryTimeout     Seconds        `json:"recovery_timeout" want:"0.01..3600"`
+	ActionTimeouts      ActionTimeouts `json:"action_timeouts"`
 	Grace               Seconds        `json:"grace" want:"0.01..3600"`
+	EffectHalfLife      Seconds        `json:"effect_half_life" want:"1..31536000"`
 	CircuitBreaker      CircuitBreaker `json:"circuit_breaker"`
 	Actions             Actions        `json:"actions"`
+	Approval            Approval       `json:"approval"`
+	DryRun              DryRun         `json:"dry_run"`
+	SafeMode            SafeMode       `json:"safe_mode"`
 	// EmergencyStop says what host does after emergency_stop: "exit" or "hold".
 	EmergencyStop string `json:"emergency_stop" want:"exit|hold"`
 }
@@ -73,6 +94,38 @@ type CircuitBreaker struct {
 	FailureThreshold int     `json:"failure_threshold" want:"1..1000"`
 	Timeout          Seconds `json:"timeout_seconds" want:"0.01..604800"`
 	SuccessThreshold int     `json:"success_threshold" want:"1..1000"`
+	// FailureWindow is how far back failures count; 0: those in a row do.
+	FailureWindow Seconds `json:"failure_window_seconds" want:"0..604800"`
+	// TrialTimeout is how long a trial may go without an outcome; 0: for ever.
+	TrialTimeout Seconds `json:"trial_timeout_seconds" want:"0..604800"`
+}
+
+// ActionTimeouts are how long single actions may take; 0: Recovery.RecoveryTimeout.
+type ActionTimeouts struct {
+	ClearConnections Seconds `json:"clear_connections" want:"0..3600"`
+	RestartService   Seconds `json:"restart_service" want:"0..3600"`
+	EmergencyStop    Seconds `json:"emergency_stop" want:"0..3600"`
+}
+
+// Approval says which actions wait for somebody to say yes.
+type Approval struct {
+	Actions []string `json:"actions" want:"action"`
+	Timeout Seconds  `json:"timeout" want:"1..604800"`
+	// Default is the answer when nobody gave one in time: "deny" or "approve".
+	Default string `json:"default" want:"deny|approve"`
+}
+
+// DryRun says what is decided and not done.
+type DryRun struct {
+	Enabled bool     `json:"enabled"`
+	Actions []string `json:"actions" want:"action"`
+}
+
+// SafeMode says after how many unclean starts host is careful.
+type SafeMode struct {
+	Starts  int     `json:"starts" want:"0..100"`
+	Window  Seconds `json:"window" want:"1..3600"`
+	Healthy Seconds `json:"healthy" want:"1..86400"`
 }
 
 // Actions says which actions may be taken at all.
@@ -199,6 +252,13 @@ type Plugin struct {
 	Required bool `json:"required" live:"yes"`
 	// MemoryLimitMB wins over Supervision.PluginMemoryLimitMB; 0: that one holds.
 	MemoryLimitMB int `json:"memory_limit_mb" want:"0..1000000"`
+	// Rise and Fall of its check; 0: those of HealthMonitoring.
+	Rise int `json:"rise" want:"0..100" live:"yes"`
+	Fall int `json:"fall" want:"0..100" live:"yes"`
+	// DependsOn names checks whose illness explains one of its check.
+	DependsOn []string `json:"depends_on,omitempty" want:"check" live:"yes"`
+	// DryRun: what it proposes as a strategy is not done.
+	DryRun bool `json:"dry_run" live:"yes"`
 	// Config is for the plugin, which judges it itself; nil when none is given.
 	// Numbers in it are float64.
 	Config map[string]any `json:"config,omitempty" live:"yes"`
@@ -269,11 +329,16 @@ func Default() Config {
 		HealthMonitoring: HealthMonitoring{
 			Enabled: true, CheckInterval: seconds(30), FastCheckInterval: seconds(1), CheckTimeout: seconds(2),
 			Thresholds: Thresholds{}, HistorySize: 100, AggregationWindow: seconds(300), Aggregation: "worst",
+			Rise: 1, Fall: 1, Flapping: Flapping{Results: 20, Bad: 10, HighPercent: 40, LowPercent: 20},
 		},
 		Recovery: Recovery{
 			Enabled: true, Strategy: Strategy{Name: GradedName}, MinRecoveryInterval: seconds(60), MaxRecoveryAttempts: 5,
-			RecoveryTimeout: seconds(30), Grace: seconds(10),
-			CircuitBreaker: CircuitBreaker{FailureThreshold: 5, Timeout: seconds(300), SuccessThreshold: 3},
+			MaxRecoveryInterval: seconds(600), JitterPercent: 10, MaxAttemptsPerHour: 10, MaxAttemptsPerCause: 5,
+			RecoveryTimeout: seconds(30), Grace: seconds(10), EffectHalfLife: seconds(86_400),
+			CircuitBreaker: CircuitBreaker{FailureThreshold: 5, Timeout: seconds(300), SuccessThreshold: 3, TrialTimeout: seconds(600)},
+			Approval:       Approval{Actions: []string{}, Timeout: seconds(300), Default: "deny"},
+			DryRun:         DryRun{Actions: []string{}},
+			SafeMode:       SafeMode{Starts: 5, Window: seconds(60), Healthy: seconds(600)},
 			Actions:        Actions{LogWarning: true, ClearConnections: true, RestartService: true, EmergencyStop: true},
 			EmergencyStop:  "exit",
 		},

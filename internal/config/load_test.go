@@ -87,13 +87,19 @@ func TestEveryKeyIsRead(t *testing.T) {
 				"max_clients": 500, "network_timeout": 1.5, "round_trip_ms": 250,
 			},
 			HistorySize: 50, AggregationWindow: seconds(60), Aggregation: "ratio",
+			Rise: 2, Fall: 3, Flapping: Flapping{Results: 10, Bad: 4, HighPercent: 50, LowPercent: 25},
 		},
 		Recovery: Recovery{
 			Strategy: Strategy{Name: "graded", Settings: &Graded{
 				WarningThreshold: 3, CriticalThreshold: 2, FailureWindow: seconds(120), MinRecoveryInterval: seconds(5),
 			}},
 			MinRecoveryInterval: seconds(5), MaxRecoveryAttempts: 3, RecoveryTimeout: seconds(10), Grace: seconds(2),
-			CircuitBreaker: CircuitBreaker{FailureThreshold: 2, Timeout: seconds(30), SuccessThreshold: 1},
+			MaxRecoveryInterval: seconds(50), JitterPercent: 20, MaxAttemptsPerHour: 7, MaxAttemptsPerCause: 4, EffectHalfLife: seconds(3600),
+			ActionTimeouts: ActionTimeouts{ClearConnections: seconds(1), RestartService: seconds(20), EmergencyStop: seconds(3)},
+			Approval:       Approval{Actions: []string{"restart_service"}, Timeout: seconds(60), Default: "approve"},
+			DryRun:         DryRun{Enabled: true, Actions: []string{"emergency_stop", "page_somebody"}},
+			SafeMode:       SafeMode{Starts: 3, Window: seconds(30), Healthy: seconds(120)},
+			CircuitBreaker: CircuitBreaker{FailureThreshold: 2, Timeout: seconds(30), SuccessThreshold: 1, FailureWindow: seconds(600), TrialTimeout: seconds(90)},
 			EmergencyStop:  "hold",
 		},
 		Events: Events{History: 100, LogEvents: 200, LogMB: 2, LogAge: seconds(3600), LogSync: "always", RecoveryWindow: seconds(30)},
@@ -113,7 +119,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"network": {Enabled: true, MemoryLimitMB: 64, Config: map[string]any{
 				"timeout": 1.5, "paths": []any{"/a", nil, true}, "Deep.Key": map[string]any{"A": "b"},
 			}},
-			"disk": {Required: true, Environment: []string{"REDIS_HOST", "no_proxy"}},
+			"disk": {Required: true, Rise: 4, Fall: 5, DependsOn: []string{"network_connectivity"}, DryRun: true, Environment: []string{"REDIS_HOST", "no_proxy"}},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -190,6 +190,16 @@ var textRules = map[string]textRule{
 		pattern: publicKey.String(),
 		hidden:  true, // somebody may have taken the private key
 	},
+	"action": {
+		want:    "the name of an action, as host or the strategy has it",
+		read:    func(s string) (string, bool) { return s, actionName.MatchString(s) },
+		pattern: actionName.String(),
+	},
+	"check": {
+		want:    "the name of a check, as host status shows it",
+		read:    func(s string) (string, bool) { return s, checkName.MatchString(s) },
+		pattern: checkName.String(),
+	},
 	"variable": {
 		want: "the name of a variable that is not ours (UPKEEP_..., PLUGIN_...) and holds no secret; a secret belongs in the plugin's config",
 		read: func(s string) (string, bool) {
@@ -223,6 +233,11 @@ func oneOf(words []string) string {
 // publicKey is an ed25519 key in PKIX form: a fixed beginning of 12 bytes, then
 // the key's 32.
 var publicKey = regexp.MustCompile(`^MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=$`)
+
+var (
+	actionName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+	checkName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+)
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
@@ -385,39 +400,4 @@ func (r *reader) free(key string, n node) any {
 		return object
 	}
 	return nil
-}
-
-// settle looks at what no value shows by itself.
-func (r *reader) settle(cfg *Config) {
-	h := &cfg.HealthMonitoring
-	const fast, slow = "health_monitoring.fast_check_interval", "health_monitoring.check_interval"
-	if h.FastCheckInterval > h.CheckInterval {
-		if at, given := r.given[fast]; given {
-			r.add(mistakeAt(fast, at, h.FastCheckInterval.String(), fmt.Sprintf("at most %s (%s)", slow, h.CheckInterval)))
-		} else if at, given := r.given[slow]; given {
-			r.given[fast] = at
-		}
-		h.FastCheckInterval = h.CheckInterval
-	}
-	settings := cfg.Recovery.Strategy.Settings
-	if settings == nil {
-		return
-	}
-	// One setting with two keys: the stronger source wins, and one source may not
-	// say two things.
-	const outer, inner = "recovery.min_recovery_interval", "recovery.strategy.min_recovery_interval"
-	in, innerGiven := r.given[inner]
-	out, outerGiven := r.given[outer]
-	switch {
-	case innerGiven && outerGiven && in.rank() == out.rank() && settings.MinRecoveryInterval != cfg.Recovery.MinRecoveryInterval:
-		r.add(mistakeAt(inner, in, settings.MinRecoveryInterval.String(),
-			fmt.Sprintf("the same as %s (%s), or only one of the two keys", outer, cfg.Recovery.MinRecoveryInterval)))
-	case innerGiven && (!outerGiven || in.rank() > out.rank()):
-		cfg.Recovery.MinRecoveryInterval, r.given[outer] = settings.MinRecoveryInterval, in
-	default:
-		settings.MinRecoveryInterval = cfg.Recovery.MinRecoveryInterval
-		if outerGiven {
-			r.given[inner] = out
-		}
-	}
 }

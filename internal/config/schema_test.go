@@ -77,6 +77,7 @@ func TestTheSchemaAcceptsWhatLoadAccepts(t *testing.T) {
 // noSchemaMatter are the bad files whose mistake no schema can see.
 var noSchemaMatter = []string{
 	"fast_interval_is_slower", "strategy_interval_twice", // two keys that contradict each other
+	"flapping_low_above_high", "max_interval_is_shorter", "trial_is_shorter_than_an_attempt", // two keys
 	"key_given_twice", "plugin_config_key_twice", // gone once the file is parsed
 	"plugin_config_overflow", // a number is a number
 	"admin_address_port",     // a range inside a text

@@ -157,9 +157,11 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 			value = "4194304"
 		case "limits.slow_clients":
 			value = "drop"
+		case "recovery.approval.default":
+			value = "approve"
 		case "admin.token":
 			value = "0123456789abcdef"
-		case "events.log_events", "events.log_age":
+		case "events.log_events", "events.log_age", "recovery.max_recovery_interval", "recovery.circuit_breaker.trial_timeout_seconds":
 			value = "1000"
 		case "admin.address", "health_monitoring.aggregation", "recovery.emergency_stop", "logging.level", "logging.format", "events.log_sync":
 			value = map[string]string{"admin.address": "off", "health_monitoring.aggregation": "ratio", "recovery.emergency_stop": "hold",
