@@ -312,7 +312,7 @@ func TestAllPolicyOfHealthAndRecoveryReachesTheMonitor(t *testing.T) {
 			"circuit_breaker": {"failure_window_seconds": 60, "trial_timeout_seconds": 90},
 			"approval": {"actions": ["restart_service"], "timeout": 60, "default": "approve"},
 			"dry_run": {"enabled": true, "actions": ["emergency_stop"]}, "safe_mode": {"starts": 3, "window": 30, "healthy": 120}},
-		"plugins": {"recovery-graded": {"dry_run": true}}}`); err != nil {
+		"plugins": {"recovery-graded": {"required": false, "dry_run": true}}}`); err != nil {
 		t.Fatal(err)
 	}
 	want := health.DampConfig{Rise: 2, Fall: 3, Flap: health.FlapConfig{Results: 10, Bad: 4, High: 50, Low: 25}}
