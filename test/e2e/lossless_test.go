@@ -353,3 +353,43 @@ func TestStockClientsAreRecoveredAfterAKillOfHostAndANewStart(t *testing.T) {
 		t.Errorf("the state directory's log has %v (%v)", entries, err)
 	}
 }
+
+// TestAFullDiskIsCriticalAndCostsClientsNothing has the event log on a file system of
+// 64 KiB of its own, which needs root.
+func TestAFullDiskIsCriticalAndCostsClientsNothing(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	log := filepath.Join(state, "log")
+	if err := os.MkdirAll(log, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	config := configFile(t, map[string]any{"health_monitoring": map[string]any{"check_interval": 0.5, "fast_check_interval": 0.2}})
+	h := serve(t, rig.Options{
+		StateDir: state, Args: []string{"--config", config},
+		Prefix: []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs -o size=64k,mode=0700 tmpfs "$0" && exec "$@"`, log},
+	})
+	c := gather(t, h.Port, 2, 0)
+	ctx := within(t, 60*time.Second)
+	p := &publisher{t: t, port: h.Port}
+	const events = 400 // of 300 bytes: nearly twice what fits
+	p.publish(ctx, 1, events, fmt.Sprintf(`,"text":%q`, strings.Repeat("x", 200)))
+	eventually(t, 20*time.Second, "health is critical, and says why", func() error {
+		r := get(t, h, "/health")
+		if r.Status != 503 || !strings.Contains(string(r.Body), "no space left") {
+			return fmt.Errorf("/health is %s", r)
+		}
+		return nil
+	})
+	p.publish(ctx, events+1, events+100, "")
+	p.publish(ctx, events+101, events+101, `,"last":true`)
+	c.check(p.acknowledged)
+	d, err := h.Diagnostics(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if why, _ := d.At("hub", "statistics", "log_failure").(string); !strings.Contains(why, "no space left") {
+		t.Errorf("/diagnostics says the log's failure is %q", why)
+	}
+	if attempts := d.Attempts(); len(attempts) > 0 || d.Number("hub", "restarts") > 0 {
+		t.Errorf("a full disk led to %v and %v restarts: neither makes room", attempts, d.Number("hub", "restarts"))
+	}
+}
