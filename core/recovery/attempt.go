@@ -22,9 +22,7 @@ func (m *Manager) begin(now time.Time, d *Decision, report health.Report) {
 		m.open(now)
 		d.Incident = m.incident.ID
 	}
-	if d.Approval == "" {
-		m.close(now, Lapsed, "") // another action than the one that was asked for
-	}
+	m.close(now, Lapsed, "") // a question that still waits is about another action
 	p := d.Proposal
 	a := &attempt{trigger: report.Status, reason: p.Reason}
 	a.Attempt = Attempt{ID: m.id("att", now), Action: p.Action, Started: now, Outcome: Pending, By: p.By, DryRun: d.DryRun}

@@ -116,6 +116,19 @@ func TestAYesToWhatIsNoLongerRightDoesNothing(t *testing.T) {
 	}
 }
 
+func TestAnAttemptByHandMakesAQuestionLapse(t *testing.T) {
+	b, asked, r := waiting(t, true)
+	if d := b.Decide(b.now, Proposal{Action: ClearConnections, By: "ada"}, r, allActions()); d.Verdict != Run {
+		t.Fatal(d)
+	}
+	if b.approvals[0].Answer != Lapsed {
+		t.Errorf("the question is %s while another action runs", b.approvals[0].Answer)
+	}
+	if _, err := b.Answer(b.now, asked.Approval, true, "bob", r, allActions()); err == nil {
+		t.Error("it can still be answered")
+	}
+}
+
 // Whoever comes first, and whatever comes at the same time: one answer, once.
 func TestAQuestionHasExactlyOneAnswerInEveryRace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
