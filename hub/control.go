@@ -198,9 +198,27 @@ func optionsOf(s *hubv1.Settings) Options {
 		LogAge:          s.GetLogAge().AsDuration(),
 		LogSync:         s.GetLogSync(),
 		RecoveryWindow:  s.GetRecoveryWindow().AsDuration(),
+		TLS: TLS{
+			CertificateFile: s.GetTls().GetCertificateFile(), KeyFile: s.GetTls().GetKeyFile(),
+			Certificate: s.GetTls().GetCertificate(), Key: s.GetTls().GetKey(),
+		},
+		Tokens:         policyOf(s.GetTokens()),
+		AllowedOrigins: s.GetAllowedOrigins(),
 	}
 	o.setLimits(s.GetLimits())
 	return o
+}
+
+func policyOf(p *hubv1.TokenPolicy) TokenPolicy {
+	policy := TokenPolicy{SigningKey: p.GetSigningKey()}
+	for _, t := range p.GetFixed() {
+		token := Token{Name: t.GetName(), Value: t.GetValue()}
+		for _, role := range t.GetRoles() {
+			token.Roles = append(token.Roles, Role(role))
+		}
+		policy.Fixed = append(policy.Fixed, token)
+	}
+	return policy
 }
 
 func statisticsOf(s *hubv1.Statistics) Statistics {

@@ -21,7 +21,18 @@ func fill(m proto.Message) {
 	fields := reflected.Descriptor().Fields()
 	for i := range fields.Len() {
 		field, n := fields.Get(i), int64(i+1)
+		if field.IsList() {
+			list := reflected.Mutable(field).List()
+			if field.Kind() == protoreflect.MessageKind {
+				fill(list.AppendMutable().Message().Interface())
+			} else {
+				list.Append(protoreflect.ValueOfString(fmt.Sprint("text ", n)))
+			}
+			continue
+		}
 		switch field.Kind() {
+		case protoreflect.BytesKind:
+			reflected.Set(field, protoreflect.ValueOfBytes([]byte(fmt.Sprint("bytes ", n))))
 		case protoreflect.StringKind:
 			if !field.IsMap() {
 				reflected.Set(field, protoreflect.ValueOfString(fmt.Sprint("text ", n)))
@@ -79,6 +90,22 @@ func TestEverySettingReachesTheOptions(t *testing.T) {
 	fields := settings.ProtoReflect().Descriptor().Fields().Len() - 1 + limits
 	if options := opts.NumField() - len(own); fields != options {
 		t.Errorf("%d settings make %d options; one is missing", fields, options)
+	}
+}
+
+func TestTLSAndTokensCrossTheControlChannelWhole(t *testing.T) {
+	settings := &hubv1.Settings{}
+	fill(settings)
+	got := optionsOf(settings)
+	if want := (TLS{"text 1", "text 2", []byte("bytes 3"), []byte("bytes 4")}); !reflect.DeepEqual(got.TLS, want) {
+		t.Errorf("TLS is %+v, want %+v", got.TLS, want)
+	}
+	want := TokenPolicy{Fixed: []Token{{Name: "text 1", Value: "text 2", Roles: []Role{"text 3"}}}, SigningKey: []byte("bytes 2")}
+	if !reflect.DeepEqual(got.Tokens, want) {
+		t.Errorf("tokens are %+v, want %+v", got.Tokens, want)
+	}
+	if none := optionsOf(&hubv1.Settings{}); none.TLS.Enabled() || none.Tokens.Enabled() {
+		t.Error("settings without TLS and tokens switch them on")
 	}
 }
 

@@ -19,7 +19,7 @@ const enginePath = "/socket.io/"
 // memory, because it answers polls from other goroutines, even after the request
 // is gone.
 func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
-	if !sameOrigin(r) {
+	if !h.originAllowed(r) {
 		fail(w, http.StatusForbidden, "foreign_origin",
 			"the Origin header names another site than the request; connect from a page of this server, or without Origin")
 		return

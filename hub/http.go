@@ -66,11 +66,8 @@ func (h *Hub) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			"the Host header does not name this server; use localhost, the configured host, or an address it is bound to")
 		return
 	}
-	if h.opts.EnableCORS && known {
-		w.Header().Add("Vary", "Origin")
-		if origin := r.Header.Get("Origin"); origin != "" && sameOrigin(r) {
-			w.Header().Set("Access-Control-Allow-Origin", origin)
-		}
+	if known && h.allowOrigin(w, r) {
+		return
 	}
 	if !known {
 		h.serveUnknown(w)
@@ -78,7 +75,11 @@ func (h *Hub) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !slices.Contains(route.methods, r.Method) {
 		w.Header().Set("Allow", strings.Join(route.methods, ", "))
-		fail(w, http.StatusMethodNotAllowed, "method_not_allowed",
+		status := http.StatusMethodNotAllowed
+		if r.URL.Path == enginePath { // as Engine.IO has it
+			status = http.StatusBadRequest
+		}
+		fail(w, status, "method_not_allowed",
 			fmt.Sprintf("%s takes %s", r.URL.Path, strings.Join(route.methods, " and ")))
 		return
 	}

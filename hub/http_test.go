@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 func TestVersionAndStatsHaveTheShapeOfTheReference(t *testing.T) {
@@ -83,8 +85,12 @@ func TestUnknownPathsAndMethodsAreExplained(t *testing.T) {
 	}
 	for path, allow := range map[string]string{"/version": "GET, HEAD", "/health": "GET, HEAD", "/compatibility": "POST", enginePath: "GET, POST"} {
 		status, got, header := r.request(t, "DELETE", path, "", nil)
-		if status != 405 || header.Get("Allow") != allow || got["error_code"] != "method_not_allowed" {
-			t.Errorf("DELETE %s: %d, Allow %q, %v; want 405 and %q", path, status, header.Get("Allow"), got, allow)
+		want := 405
+		if path == enginePath {
+			want = 400
+		}
+		if status != want || header.Get("Allow") != allow || got["error_code"] != "method_not_allowed" {
+			t.Errorf("DELETE %s: %d, Allow %q, %v; want %d and %q", path, status, header.Get("Allow"), got, want, allow)
 		}
 	}
 	if status, got, _ := r.request(t, "HEAD", "/version", "", nil); status != 200 || got != nil {
@@ -220,6 +226,63 @@ func TestCORSHeadersAreOnlyForTheSameOriginAndOnlyWhenEnabled(t *testing.T) {
 			if got := header.Get("Access-Control-Allow-Origin"); got != want {
 				t.Errorf("enabled %v, origin %q: allowed %q, want %q", enabled, origin, got, want)
 			}
+		}
+	}
+}
+
+func TestPagesOfAllowedSitesMayConnectAndAskBefore(t *testing.T) {
+	const app, other = "https://app.example.org", "https://other.example.org"
+	for _, c := range []struct {
+		allowed []string
+		origin  string
+		want    bool
+		why     string
+	}{
+		{[]string{app}, app, true, "the site that is named"},
+		{[]string{other, app}, "HTTPS://App.example.org", true, "one of two, written differently"},
+		{[]string{app}, other, false, "another site"},
+		{[]string{app}, app + ":444", false, "another port"},
+		{[]string{app}, "null", false, "a page without an origin"},
+		{[]string{"*"}, other, true, "every site"},
+	} {
+		r := start(t, Options{AllowedOrigins: c.allowed})
+		from := func(q *http.Request) { q.Header.Set("Origin", c.origin) }
+		want, wantStatus, wantAsked := "", http.StatusForbidden, http.StatusBadRequest
+		if c.want {
+			want, wantStatus, wantAsked = c.origin, http.StatusOK, http.StatusNoContent
+		}
+		request, err := http.NewRequest("GET", "http://"+r.addr+enginePath+"?EIO=4&transport=polling", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from(request)
+		response, err := http.DefaultTransport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, text := readAnswer(t, response)
+		if got := response.Header.Get("Access-Control-Allow-Origin"); status != wantStatus || got != want {
+			t.Errorf("%s: %d %s, allowed %q; want %d and %q", c.why, status, text, got, wantStatus, want)
+		}
+		status, _, header := r.request(t, "OPTIONS", enginePath, "", func(q *http.Request) {
+			from(q)
+			q.Header.Set("Access-Control-Request-Method", "POST")
+			q.Header.Set("Access-Control-Request-Headers", "authorization")
+		})
+		if status != wantAsked || header.Get("Access-Control-Allow-Origin") != want || c.want != strings.Contains(header.Get("Access-Control-Allow-Headers"), "Authorization") {
+			t.Errorf("%s, asked before: %d %v, want %d", c.why, status, header, wantAsked)
+		}
+		conn, _, err := websocket.DefaultDialer.Dial(wsURL(r.addr), http.Header{"Origin": {c.origin}})
+		if (err == nil) != c.want {
+			t.Errorf("%s: a WebSocket ends with %v", c.why, err)
+		}
+		if err == nil {
+			conn.Close()
+		}
+	}
+	for _, odd := range []string{"app.example.org", "https://app.example.org/", "ftp://app.example.org", "https://", "", "https://*.example.org/x"} {
+		if _, err := New(Options{ServerID: "x", ServerVersion: "1.0.0", AllowedOrigins: []string{odd}}); err == nil {
+			t.Errorf("the origin %q is accepted", odd)
 		}
 	}
 }

@@ -111,8 +111,11 @@ type Options struct {
 	// hub is well, DefaultMaxHandshakes. Others wait in the listener's queue.
 	MaxHandshakes int
 	// EnableCORS answers same-origin requests with CORS headers. Requests of
-	// another origin are refused either way.
+	// another origin are refused either way, unless AllowedOrigins has it.
 	EnableCORS bool
+	// AllowedOrigins are origins of other sites, such as https://app.example.org,
+	// whose pages may connect; "*" allows every one.
+	AllowedOrigins []string
 	// TLS has the certificate that Serve uses. Zero: clients connect without TLS.
 	TLS TLS
 	// Tokens says who may connect, and what for. Zero: everybody may do everything.
@@ -191,6 +194,11 @@ func (o Options) withDefaults(now time.Time) (Options, error) {
 	}
 	if o.TLS.Enabled() && (o.TLS.CertificateFile == "" || o.TLS.KeyFile == "") {
 		complain("TLS", "half set", "both CertificateFile and KeyFile")
+	}
+	for _, origin := range o.AllowedOrigins {
+		if !isOrigin(origin) {
+			complain("AllowedOrigins", fmt.Sprintf("%q", origin), `origins such as https://app.example.org, or "*"`)
+		}
 	}
 	if err := o.Tokens.validate(); err != nil {
 		wrong = append(wrong, err)

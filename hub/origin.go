@@ -77,6 +77,61 @@ func sameOrigin(r *http.Request) bool {
 	return known && strings.EqualFold(withPort(origin.Host, port), withPort(r.Host, port))
 }
 
+// originAllowed reports whether a request may come from where it says: from a page
+// of this server or of an allowed site, or from a program.
+func (h *Hub) originAllowed(r *http.Request) bool {
+	return sameOrigin(r) || h.siteAllowed(r)
+}
+
+// siteAllowed reports whether a request comes from a page of an allowed site.
+func (h *Hub) siteAllowed(r *http.Request) bool {
+	values := r.Header.Values("Origin")
+	if len(values) != 1 {
+		return false
+	}
+	for _, allowed := range h.opts.AllowedOrigins {
+		if allowed == anyOrigin || strings.EqualFold(allowed, values[0]) {
+			return true
+		}
+	}
+	return false
+}
+
+// anyOrigin allows the pages of every site.
+const anyOrigin = "*"
+
+// isOrigin reports whether a text is one that a browser sends as Origin.
+func isOrigin(text string) bool {
+	if text == anyOrigin {
+		return true
+	}
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Scheme+"://"+u.Host == text
+}
+
+// allowOrigin writes the CORS headers of an answer, and answers the question that a
+// browser asks before an unusual request; it reports whether that was all.
+func (h *Hub) allowOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
+	if !h.opts.EnableCORS && len(h.opts.AllowedOrigins) == 0 {
+		return false
+	}
+	header := w.Header()
+	header.Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if origin == "" || !h.siteAllowed(r) && !(h.opts.EnableCORS && sameOrigin(r)) {
+		return false
+	}
+	header.Set("Access-Control-Allow-Origin", origin)
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	header.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+	header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	header.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
 func withPort(host, port string) string {
 	if _, _, err := net.SplitHostPort(host); err == nil {
 		return host

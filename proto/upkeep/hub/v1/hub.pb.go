@@ -63,6 +63,12 @@ type Settings struct {
 	LogSync string `protobuf:"bytes,20,opt,name=log_sync,json=logSync,proto3" json:"log_sync,omitempty"`
 	// For how long a client that was lost gets its session back; negative: never.
 	RecoveryWindow *durationpb.Duration `protobuf:"bytes,21,opt,name=recovery_window,json=recoveryWindow,proto3" json:"recovery_window,omitempty"`
+	// Unset: clients connect without TLS.
+	Tls *TLS `protobuf:"bytes,22,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Unset: everybody may connect and do everything.
+	Tokens *TokenPolicy `protobuf:"bytes,23,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// Origins of other sites whose pages may connect; "*": those of all.
+	AllowedOrigins []string `protobuf:"bytes,24,rep,name=allowed_origins,json=allowedOrigins,proto3" json:"allowed_origins,omitempty"`
 	// What one client, and all of them together, may take.
 	Limits        *Limits `protobuf:"bytes,30,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -246,6 +252,27 @@ func (x *Settings) GetRecoveryWindow() *durationpb.Duration {
 	return nil
 }
 
+func (x *Settings) GetTls() *TLS {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Settings) GetTokens() *TokenPolicy {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *Settings) GetAllowedOrigins() []string {
+	if x != nil {
+		return x.AllowedOrigins
+	}
+	return nil
+}
+
 func (x *Settings) GetLimits() *Limits {
 	if x != nil {
 		return x.Limits
@@ -402,6 +429,194 @@ func (x *Limits) GetMaxHandshakes() int64 {
 	return 0
 }
 
+// TLS says which certificate clients see.
+type TLS struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	CertificateFile string                 `protobuf:"bytes,1,opt,name=certificate_file,json=certificateFile,proto3" json:"certificate_file,omitempty"`
+	KeyFile         string                 `protobuf:"bytes,2,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	// What the files held when host read them: to serve with when they are not in
+	// order.
+	Certificate   []byte `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	Key           []byte `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TLS) Reset() {
+	*x = TLS{}
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TLS) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TLS) ProtoMessage() {}
+
+func (x *TLS) ProtoReflect() protoreflect.Message {
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TLS.ProtoReflect.Descriptor instead.
+func (*TLS) Descriptor() ([]byte, []int) {
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TLS) GetCertificateFile() string {
+	if x != nil {
+		return x.CertificateFile
+	}
+	return ""
+}
+
+func (x *TLS) GetKeyFile() string {
+	if x != nil {
+		return x.KeyFile
+	}
+	return ""
+}
+
+func (x *TLS) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *TLS) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+// TokenPolicy says who may connect.
+type TokenPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Fixed []*Token               `protobuf:"bytes,1,rep,name=fixed,proto3" json:"fixed,omitempty"`
+	// Checks signed tokens; empty: none is accepted.
+	SigningKey    []byte `protobuf:"bytes,2,opt,name=signing_key,json=signingKey,proto3" json:"signing_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenPolicy) Reset() {
+	*x = TokenPolicy{}
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenPolicy) ProtoMessage() {}
+
+func (x *TokenPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenPolicy.ProtoReflect.Descriptor instead.
+func (*TokenPolicy) Descriptor() ([]byte, []int) {
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *TokenPolicy) GetFixed() []*Token {
+	if x != nil {
+		return x.Fixed
+	}
+	return nil
+}
+
+func (x *TokenPolicy) GetSigningKey() []byte {
+	if x != nil {
+		return x.SigningKey
+	}
+	return nil
+}
+
+// Token is a fixed secret that lets a client in.
+type Token struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For the log.
+	Name  string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// "history", "publish", "status"
+	Roles         []string `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Token) Reset() {
+	*x = Token{}
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Token) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Token) ProtoMessage() {}
+
+func (x *Token) ProtoReflect() protoreflect.Message {
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Token.ProtoReflect.Descriptor instead.
+func (*Token) Descriptor() ([]byte, []int) {
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Token) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Token) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Token) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
 // Statistics of a hub. Totals include the base handed over at Accept.
 type Statistics struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -431,7 +646,7 @@ type Statistics struct {
 
 func (x *Statistics) Reset() {
 	*x = Statistics{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[2]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +658,7 @@ func (x *Statistics) String() string {
 func (*Statistics) ProtoMessage() {}
 
 func (x *Statistics) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[2]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +671,7 @@ func (x *Statistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statistics.ProtoReflect.Descriptor instead.
 func (*Statistics) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{2}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Statistics) GetGeneration() uint64 {
@@ -573,7 +788,7 @@ type LoadRequest struct {
 
 func (x *LoadRequest) Reset() {
 	*x = LoadRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[3]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +800,7 @@ func (x *LoadRequest) String() string {
 func (*LoadRequest) ProtoMessage() {}
 
 func (x *LoadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[3]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +813,7 @@ func (x *LoadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadRequest.ProtoReflect.Descriptor instead.
 func (*LoadRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{3}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LoadRequest) GetSettings() *Settings {
@@ -616,7 +831,7 @@ type LoadResponse struct {
 
 func (x *LoadResponse) Reset() {
 	*x = LoadResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[4]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -628,7 +843,7 @@ func (x *LoadResponse) String() string {
 func (*LoadResponse) ProtoMessage() {}
 
 func (x *LoadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[4]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -641,7 +856,7 @@ func (x *LoadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadResponse.ProtoReflect.Descriptor instead.
 func (*LoadResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{4}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{7}
 }
 
 type AcceptRequest struct {
@@ -654,7 +869,7 @@ type AcceptRequest struct {
 
 func (x *AcceptRequest) Reset() {
 	*x = AcceptRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[5]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +881,7 @@ func (x *AcceptRequest) String() string {
 func (*AcceptRequest) ProtoMessage() {}
 
 func (x *AcceptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[5]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +894,7 @@ func (x *AcceptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptRequest.ProtoReflect.Descriptor instead.
 func (*AcceptRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{5}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AcceptRequest) GetBase() *Statistics {
@@ -697,7 +912,7 @@ type AcceptResponse struct {
 
 func (x *AcceptResponse) Reset() {
 	*x = AcceptResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +924,7 @@ func (x *AcceptResponse) String() string {
 func (*AcceptResponse) ProtoMessage() {}
 
 func (x *AcceptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,7 +937,7 @@ func (x *AcceptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptResponse.ProtoReflect.Descriptor instead.
 func (*AcceptResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{6}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{9}
 }
 
 type HeartbeatRequest struct {
@@ -737,7 +952,7 @@ type HeartbeatRequest struct {
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +964,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +977,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{7}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *HeartbeatRequest) GetSequence() uint64 {
@@ -789,7 +1004,7 @@ type HeartbeatResponse struct {
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +1016,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +1029,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{8}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *HeartbeatResponse) GetSequence() uint64 {
@@ -842,7 +1057,7 @@ type ClearConnectionsRequest struct {
 
 func (x *ClearConnectionsRequest) Reset() {
 	*x = ClearConnectionsRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +1069,7 @@ func (x *ClearConnectionsRequest) String() string {
 func (*ClearConnectionsRequest) ProtoMessage() {}
 
 func (x *ClearConnectionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -867,7 +1082,7 @@ func (x *ClearConnectionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearConnectionsRequest.ProtoReflect.Descriptor instead.
 func (*ClearConnectionsRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{9}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ClearConnectionsRequest) GetReason() string {
@@ -894,7 +1109,7 @@ type ClearConnectionsResponse struct {
 
 func (x *ClearConnectionsResponse) Reset() {
 	*x = ClearConnectionsResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1121,7 @@ func (x *ClearConnectionsResponse) String() string {
 func (*ClearConnectionsResponse) ProtoMessage() {}
 
 func (x *ClearConnectionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1134,7 @@ func (x *ClearConnectionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearConnectionsResponse.ProtoReflect.Descriptor instead.
 func (*ClearConnectionsResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{10}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ClearConnectionsResponse) GetClosed() int64 {
@@ -940,7 +1155,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1167,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1180,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{11}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StopRequest) GetReason() string {
@@ -991,7 +1206,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[12]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1218,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[12]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1231,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{12}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StopResponse) GetStatistics() *Statistics {
@@ -1030,7 +1245,7 @@ var File_upkeep_hub_v1_hub_proto protoreflect.FileDescriptor
 
 const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"\n" +
-	"\x17upkeep/hub/v1/hub.proto\x12\rupkeep.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x06\n" +
+	"\x17upkeep/hub/v1/hub.proto\x12\rupkeep.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\a\n" +
 	"\bSettings\x12\x1b\n" +
 	"\tserver_id\x18\x01 \x01(\tR\bserverId\x12%\n" +
 	"\x0eserver_version\x18\x02 \x01(\tR\rserverVersion\x12\x1e\n" +
@@ -1058,7 +1273,10 @@ const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"\tlog_bytes\x18\x12 \x01(\x03R\blogBytes\x122\n" +
 	"\alog_age\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x06logAge\x12\x19\n" +
 	"\blog_sync\x18\x14 \x01(\tR\alogSync\x12B\n" +
-	"\x0frecovery_window\x18\x15 \x01(\v2\x19.google.protobuf.DurationR\x0erecoveryWindow\x12-\n" +
+	"\x0frecovery_window\x18\x15 \x01(\v2\x19.google.protobuf.DurationR\x0erecoveryWindow\x12$\n" +
+	"\x03tls\x18\x16 \x01(\v2\x12.upkeep.hub.v1.TLSR\x03tls\x122\n" +
+	"\x06tokens\x18\x17 \x01(\v2\x1a.upkeep.hub.v1.TokenPolicyR\x06tokens\x12'\n" +
+	"\x0fallowed_origins\x18\x18 \x03(\tR\x0eallowedOrigins\x12-\n" +
 	"\x06limits\x18\x1e \x01(\v2\x15.upkeep.hub.v1.LimitsR\x06limits\"\x81\x05\n" +
 	"\x06Limits\x12.\n" +
 	"\x13messages_per_second\x18\x01 \x01(\x03R\x11messagesPerSecond\x12(\n" +
@@ -1074,7 +1292,20 @@ const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	" \x01(\v2\x19.google.protobuf.DurationR\rheaderTimeout\x12<\n" +
 	"\fbody_timeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\vbodyTimeout\x12<\n" +
 	"\fidle_timeout\x18\f \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12%\n" +
-	"\x0emax_handshakes\x18\r \x01(\x03R\rmaxHandshakes\"\xe6\x05\n" +
+	"\x0emax_handshakes\x18\r \x01(\x03R\rmaxHandshakes\"\x7f\n" +
+	"\x03TLS\x12)\n" +
+	"\x10certificate_file\x18\x01 \x01(\tR\x0fcertificateFile\x12\x19\n" +
+	"\bkey_file\x18\x02 \x01(\tR\akeyFile\x12 \n" +
+	"\vcertificate\x18\x03 \x01(\fR\vcertificate\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\fR\x03key\"Z\n" +
+	"\vTokenPolicy\x12*\n" +
+	"\x05fixed\x18\x01 \x03(\v2\x14.upkeep.hub.v1.TokenR\x05fixed\x12\x1f\n" +
+	"\vsigning_key\x18\x02 \x01(\fR\n" +
+	"signingKey\"G\n" +
+	"\x05Token\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x14\n" +
+	"\x05roles\x18\x03 \x03(\tR\x05roles\"\xe6\x05\n" +
 	"\n" +
 	"Statistics\x12\x1e\n" +
 	"\n" +
@@ -1147,61 +1378,67 @@ func file_upkeep_hub_v1_hub_proto_rawDescGZIP() []byte {
 	return file_upkeep_hub_v1_hub_proto_rawDescData
 }
 
-var file_upkeep_hub_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_upkeep_hub_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_upkeep_hub_v1_hub_proto_goTypes = []any{
 	(*Settings)(nil),                 // 0: upkeep.hub.v1.Settings
 	(*Limits)(nil),                   // 1: upkeep.hub.v1.Limits
-	(*Statistics)(nil),               // 2: upkeep.hub.v1.Statistics
-	(*LoadRequest)(nil),              // 3: upkeep.hub.v1.LoadRequest
-	(*LoadResponse)(nil),             // 4: upkeep.hub.v1.LoadResponse
-	(*AcceptRequest)(nil),            // 5: upkeep.hub.v1.AcceptRequest
-	(*AcceptResponse)(nil),           // 6: upkeep.hub.v1.AcceptResponse
-	(*HeartbeatRequest)(nil),         // 7: upkeep.hub.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),        // 8: upkeep.hub.v1.HeartbeatResponse
-	(*ClearConnectionsRequest)(nil),  // 9: upkeep.hub.v1.ClearConnectionsRequest
-	(*ClearConnectionsResponse)(nil), // 10: upkeep.hub.v1.ClearConnectionsResponse
-	(*StopRequest)(nil),              // 11: upkeep.hub.v1.StopRequest
-	(*StopResponse)(nil),             // 12: upkeep.hub.v1.StopResponse
-	nil,                              // 13: upkeep.hub.v1.Statistics.ClientVersionsEntry
-	(*timestamppb.Timestamp)(nil),    // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 15: google.protobuf.Duration
+	(*TLS)(nil),                      // 2: upkeep.hub.v1.TLS
+	(*TokenPolicy)(nil),              // 3: upkeep.hub.v1.TokenPolicy
+	(*Token)(nil),                    // 4: upkeep.hub.v1.Token
+	(*Statistics)(nil),               // 5: upkeep.hub.v1.Statistics
+	(*LoadRequest)(nil),              // 6: upkeep.hub.v1.LoadRequest
+	(*LoadResponse)(nil),             // 7: upkeep.hub.v1.LoadResponse
+	(*AcceptRequest)(nil),            // 8: upkeep.hub.v1.AcceptRequest
+	(*AcceptResponse)(nil),           // 9: upkeep.hub.v1.AcceptResponse
+	(*HeartbeatRequest)(nil),         // 10: upkeep.hub.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),        // 11: upkeep.hub.v1.HeartbeatResponse
+	(*ClearConnectionsRequest)(nil),  // 12: upkeep.hub.v1.ClearConnectionsRequest
+	(*ClearConnectionsResponse)(nil), // 13: upkeep.hub.v1.ClearConnectionsResponse
+	(*StopRequest)(nil),              // 14: upkeep.hub.v1.StopRequest
+	(*StopResponse)(nil),             // 15: upkeep.hub.v1.StopResponse
+	nil,                              // 16: upkeep.hub.v1.Statistics.ClientVersionsEntry
+	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 18: google.protobuf.Duration
 }
 var file_upkeep_hub_v1_hub_proto_depIdxs = []int32{
-	14, // 0: upkeep.hub.v1.Settings.host_started_at:type_name -> google.protobuf.Timestamp
-	15, // 1: upkeep.hub.v1.Settings.ping_interval:type_name -> google.protobuf.Duration
-	15, // 2: upkeep.hub.v1.Settings.ping_timeout:type_name -> google.protobuf.Duration
-	15, // 3: upkeep.hub.v1.Settings.log_age:type_name -> google.protobuf.Duration
-	15, // 4: upkeep.hub.v1.Settings.recovery_window:type_name -> google.protobuf.Duration
-	1,  // 5: upkeep.hub.v1.Settings.limits:type_name -> upkeep.hub.v1.Limits
-	15, // 6: upkeep.hub.v1.Limits.max_queue_age:type_name -> google.protobuf.Duration
-	15, // 7: upkeep.hub.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
-	15, // 8: upkeep.hub.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
-	15, // 9: upkeep.hub.v1.Limits.body_timeout:type_name -> google.protobuf.Duration
-	15, // 10: upkeep.hub.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	14, // 11: upkeep.hub.v1.Statistics.last_activity:type_name -> google.protobuf.Timestamp
-	14, // 12: upkeep.hub.v1.Statistics.taken_at:type_name -> google.protobuf.Timestamp
-	13, // 13: upkeep.hub.v1.Statistics.client_versions:type_name -> upkeep.hub.v1.Statistics.ClientVersionsEntry
-	0,  // 14: upkeep.hub.v1.LoadRequest.settings:type_name -> upkeep.hub.v1.Settings
-	2,  // 15: upkeep.hub.v1.AcceptRequest.base:type_name -> upkeep.hub.v1.Statistics
-	2,  // 16: upkeep.hub.v1.HeartbeatResponse.statistics:type_name -> upkeep.hub.v1.Statistics
-	15, // 17: upkeep.hub.v1.ClearConnectionsRequest.spread:type_name -> google.protobuf.Duration
-	15, // 18: upkeep.hub.v1.StopRequest.drain:type_name -> google.protobuf.Duration
-	2,  // 19: upkeep.hub.v1.StopResponse.statistics:type_name -> upkeep.hub.v1.Statistics
-	3,  // 20: upkeep.hub.v1.HubService.Load:input_type -> upkeep.hub.v1.LoadRequest
-	5,  // 21: upkeep.hub.v1.HubService.Accept:input_type -> upkeep.hub.v1.AcceptRequest
-	7,  // 22: upkeep.hub.v1.HubService.Heartbeat:input_type -> upkeep.hub.v1.HeartbeatRequest
-	9,  // 23: upkeep.hub.v1.HubService.ClearConnections:input_type -> upkeep.hub.v1.ClearConnectionsRequest
-	11, // 24: upkeep.hub.v1.HubService.Stop:input_type -> upkeep.hub.v1.StopRequest
-	4,  // 25: upkeep.hub.v1.HubService.Load:output_type -> upkeep.hub.v1.LoadResponse
-	6,  // 26: upkeep.hub.v1.HubService.Accept:output_type -> upkeep.hub.v1.AcceptResponse
-	8,  // 27: upkeep.hub.v1.HubService.Heartbeat:output_type -> upkeep.hub.v1.HeartbeatResponse
-	10, // 28: upkeep.hub.v1.HubService.ClearConnections:output_type -> upkeep.hub.v1.ClearConnectionsResponse
-	12, // 29: upkeep.hub.v1.HubService.Stop:output_type -> upkeep.hub.v1.StopResponse
-	25, // [25:30] is the sub-list for method output_type
-	20, // [20:25] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	17, // 0: upkeep.hub.v1.Settings.host_started_at:type_name -> google.protobuf.Timestamp
+	18, // 1: upkeep.hub.v1.Settings.ping_interval:type_name -> google.protobuf.Duration
+	18, // 2: upkeep.hub.v1.Settings.ping_timeout:type_name -> google.protobuf.Duration
+	18, // 3: upkeep.hub.v1.Settings.log_age:type_name -> google.protobuf.Duration
+	18, // 4: upkeep.hub.v1.Settings.recovery_window:type_name -> google.protobuf.Duration
+	2,  // 5: upkeep.hub.v1.Settings.tls:type_name -> upkeep.hub.v1.TLS
+	3,  // 6: upkeep.hub.v1.Settings.tokens:type_name -> upkeep.hub.v1.TokenPolicy
+	1,  // 7: upkeep.hub.v1.Settings.limits:type_name -> upkeep.hub.v1.Limits
+	18, // 8: upkeep.hub.v1.Limits.max_queue_age:type_name -> google.protobuf.Duration
+	18, // 9: upkeep.hub.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
+	18, // 10: upkeep.hub.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	18, // 11: upkeep.hub.v1.Limits.body_timeout:type_name -> google.protobuf.Duration
+	18, // 12: upkeep.hub.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	4,  // 13: upkeep.hub.v1.TokenPolicy.fixed:type_name -> upkeep.hub.v1.Token
+	17, // 14: upkeep.hub.v1.Statistics.last_activity:type_name -> google.protobuf.Timestamp
+	17, // 15: upkeep.hub.v1.Statistics.taken_at:type_name -> google.protobuf.Timestamp
+	16, // 16: upkeep.hub.v1.Statistics.client_versions:type_name -> upkeep.hub.v1.Statistics.ClientVersionsEntry
+	0,  // 17: upkeep.hub.v1.LoadRequest.settings:type_name -> upkeep.hub.v1.Settings
+	5,  // 18: upkeep.hub.v1.AcceptRequest.base:type_name -> upkeep.hub.v1.Statistics
+	5,  // 19: upkeep.hub.v1.HeartbeatResponse.statistics:type_name -> upkeep.hub.v1.Statistics
+	18, // 20: upkeep.hub.v1.ClearConnectionsRequest.spread:type_name -> google.protobuf.Duration
+	18, // 21: upkeep.hub.v1.StopRequest.drain:type_name -> google.protobuf.Duration
+	5,  // 22: upkeep.hub.v1.StopResponse.statistics:type_name -> upkeep.hub.v1.Statistics
+	6,  // 23: upkeep.hub.v1.HubService.Load:input_type -> upkeep.hub.v1.LoadRequest
+	8,  // 24: upkeep.hub.v1.HubService.Accept:input_type -> upkeep.hub.v1.AcceptRequest
+	10, // 25: upkeep.hub.v1.HubService.Heartbeat:input_type -> upkeep.hub.v1.HeartbeatRequest
+	12, // 26: upkeep.hub.v1.HubService.ClearConnections:input_type -> upkeep.hub.v1.ClearConnectionsRequest
+	14, // 27: upkeep.hub.v1.HubService.Stop:input_type -> upkeep.hub.v1.StopRequest
+	7,  // 28: upkeep.hub.v1.HubService.Load:output_type -> upkeep.hub.v1.LoadResponse
+	9,  // 29: upkeep.hub.v1.HubService.Accept:output_type -> upkeep.hub.v1.AcceptResponse
+	11, // 30: upkeep.hub.v1.HubService.Heartbeat:output_type -> upkeep.hub.v1.HeartbeatResponse
+	13, // 31: upkeep.hub.v1.HubService.ClearConnections:output_type -> upkeep.hub.v1.ClearConnectionsResponse
+	15, // 32: upkeep.hub.v1.HubService.Stop:output_type -> upkeep.hub.v1.StopResponse
+	28, // [28:33] is the sub-list for method output_type
+	23, // [23:28] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_upkeep_hub_v1_hub_proto_init() }
@@ -1215,7 +1452,7 @@ func file_upkeep_hub_v1_hub_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_upkeep_hub_v1_hub_proto_rawDesc), len(file_upkeep_hub_v1_hub_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
