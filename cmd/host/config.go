@@ -210,7 +210,7 @@ Exit code 0, 2 if there is a mistake. --json: valid, file, profile, mistakes
 // notices are those of the sources, and what a start would add to them.
 func notices(cfg config.Config, origins config.Origins) []config.Notice {
 	list := origins.Notices()
-	if !app.Loopback(cfg.Server.Host) {
+	if !app.Loopback(cfg.Server.Host) && !cfg.Server.Tokens.Required() {
 		list = append(list, config.Notice{
 			Key: "server.host", Origin: origins.Of("server.host"),
 			Text: cfg.Server.Host + " can be reached by other machines: host refuses to start without --insecure-bind",

@@ -93,7 +93,7 @@ func TestTheDocumentOfTheCommandLineHasEveryVerbExitCodeAndField(t *testing.T) {
 	}
 	for name, answer := range map[string]any{
 		"start": started{}, "stop": stopped{}, "--check-running": checkedRunning{}, "config init FILE": written{}, "config validate": validation{},
-		"explain --guide": guideAnswer{}, "| `version`": versionAnswer{}, "explain CODE": problem.Page{ExitCode: 1, HTTPStatus: 1}, "--origin": shownSetting{},
+		"explain --guide": guideAnswer{}, "| `version`": versionAnswer{}, "explain CODE": problem.Page{ExitCode: 1, HTTPStatus: 1}, "--origin": shownSetting{}, "token NAME": madeToken{},
 	} {
 		data, err := json.Marshal(answer)
 		if err != nil {

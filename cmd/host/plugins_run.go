@@ -118,6 +118,7 @@ func (c *cli) requests(ctx context.Context, situation string) (func(*pluginv1.De
 		}
 		check.Target.HostPid, check.Target.HubPid, check.Target.HubGeneration = int64(s.Server.PID), int64(s.Hub.PID), s.Hub.Restarts+1
 		check.Target.Host, check.Target.Port, check.Target.Addresses = s.Server.Host, int32(s.Server.Port), s.Server.Addresses
+		check.Target.Tls = s.Server.TLS
 		check.Statistics = &pluginv1.HubStatistics{
 			Generation: s.Hub.Restarts + 1, ConnectedClients: s.Hub.ClientsConnected, EventsProcessed: s.Hub.EventsProcessed, TakenAt: timestamppb.New(s.Timestamp),
 		}

@@ -40,6 +40,8 @@ type Server struct {
 	Port int    `json:"port"`
 	// Addresses that are bound, host:port.
 	Addresses []string `json:"addresses"`
+	// TLS: clients connect with https and wss.
+	TLS bool `json:"tls"`
 	// Admin is the address of the admin listener, empty when it is off.
 	Admin         string    `json:"admin_address"`
 	PID           int       `json:"pid"`

@@ -54,8 +54,10 @@ type App struct {
 	begin     chan struct{} // closed when the first round of checks may begin
 	settings  *settings
 	recovered recoveries
-	manager   *systemd.Notifier // of services; nil: there is none
-	undo      []step            // what New did, in order; Stop walks it backwards
+	// certificate is nil when clients connect without TLS.
+	certificate *certificate
+	manager     *systemd.Notifier // of services; nil: there is none
+	undo        []step            // what New did, in order; Stop walks it backwards
 }
 
 // step is something to undo.
@@ -97,6 +99,9 @@ func New(opts Options) (a *App, err error) {
 	a.tellNotices(origins)
 	a.findManager()
 	if err = a.checkPlugins(a.cfg.Plugins); err != nil {
+		return a, err
+	}
+	if err = a.checkCertificate(); err != nil {
 		return a, err
 	}
 	if a.serverID, a.secret, err = identity(); err != nil {

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ func DoctorInput(opts Options) doctor.Input {
 		}
 	} else {
 		in.Host, in.Port = cfg.Server.Host, cfg.Server.Port
+		in.Certificate = examineCertificate(cfg.Server.TLS)
 		in.MaxConnections = cfg.Limits.MaxConnections
 		if cfg.Recovery.Enabled {
 			in.Strategy = cfg.Recovery.Strategy.Plugin()
@@ -78,6 +80,12 @@ func DoctorEvidence(opts Options, in doctor.Input) doctor.Evidence {
 		ev.Config, _ = json.Marshal(cfg) // it was validated, which includes that it can be written
 		if cfg.Admin.Token != "" {
 			ev.Secrets = append(ev.Secrets, string(cfg.Admin.Token))
+		}
+		if key := cfg.Server.Tokens.SigningKey; key != "" {
+			ev.Secrets = append(ev.Secrets, string(key))
+		}
+		for _, t := range cfg.Server.Tokens.ClientTokens() {
+			ev.Secrets = append(ev.Secrets, t.Value)
 		}
 		logFile = cfg.Logging.File
 	}
@@ -133,7 +141,7 @@ func findRunning(dir string) (doctor.Running, error) {
 	if err != nil {
 		return doctor.Running{}, err
 	}
-	r := doctor.Running{PID: info.PID, Version: info.ServerVersion, Host: info.Host, Port: info.Port, Admin: info.Admin, Started: info.StartTime}
+	r := doctor.Running{PID: info.PID, Version: info.ServerVersion, Host: info.Host, Port: info.Port, Admin: info.Admin, TLS: info.TLS, Started: info.StartTime}
 	if info.ProcessStartTime > 0 {
 		r.Recorded = time.UnixMilli(int64(info.ProcessStartTime * 1000))
 		r.Computed = instance.Look(info.PID).Started
@@ -158,15 +166,19 @@ const (
 func askHost(ctx context.Context, host doctor.Running, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	addr := host.Admin
+	addr, scheme := host.Admin, "http://"
 	if addr == "" {
+		if host.TLS {
+			scheme = "https://"
+		}
 		addr = net.JoinHostPort(cmp.Or(host.Host, "localhost"), strconv.Itoa(host.Port))
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+addr+path, nil)
 	if err != nil {
 		return nil, err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
+	// The certificate is for the name that clients use; this asks this machine.
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	answer, err := client.Do(request)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {

@@ -62,7 +62,7 @@ func (a *App) checkInput(now time.Time) pluginhost.CheckInput {
 	return pluginhost.CheckInput{
 		Target: pluginhost.Target{
 			HostPID: os.Getpid(), HubPID: hub.PID, HubGeneration: hub.Generation, Host: a.cfg.Server.Host, Port: a.listeners.Port(),
-			Addresses: a.listeners.Addrs(), Path: "/socket.io/", ProbeSecret: a.secret,
+			Addresses: a.listeners.Addrs(), Path: "/socket.io/", TLS: a.cfg.Server.TLS.Enabled(), ProbeSecret: a.secret,
 		},
 		Statistics: a.statistics(), Now: now,
 	}

@@ -28,6 +28,7 @@ func (o *operations) Status() adminapi.Status {
 		SchemaVersion: adminapi.SchemaVersion, Timestamp: now.UTC(), Phase: string(s.Phase), Status: v.Status.String(), Serving: v.Serving, Stale: v.Stale, Message: v.Message,
 		Server: adminapi.Server{
 			Version: s.Server.Version, ServerID: s.Server.ServerID, Host: s.Server.Host, Port: s.Server.Port, Addresses: append([]string{}, s.Server.Addresses...),
+			TLS:   a.cfg.Server.TLS.Enabled(),
 			Admin: s.Server.Admin, PID: s.Server.PID, StartTime: s.Server.Started.UTC(), UptimeSeconds: now.Sub(s.Server.Started).Seconds(),
 			StateDir: a.instance.Dir(), ConfigFile: a.opts.ConfigFile, LogLevel: a.log.GetLevel().String(),
 		},

@@ -79,14 +79,15 @@ func (o Options) configuration() (config.Config, config.Origins, error) {
 			Steps: []string{"give a loopback address: host --admin 127.0.0.1:18765"}, Context: map[string]any{"admin": cfg.Admin.Address},
 		}
 	}
-	if !o.InsecureBind && !Loopback(cfg.Server.Host) {
+	if !o.InsecureBind && !cfg.Server.Tokens.Required() && !Loopback(cfg.Server.Host) {
 		return cfg, origins, &problem.Error{
 			Code: problem.ConfigInvalid,
 			What: fmt.Sprintf("%s can be reached by other machines", cfg.Server.Host),
 			Why:  "clients are not asked for a token, so everybody who reaches the port could read and send events",
 			Steps: []string{
 				"serve this machine only: --host localhost",
-				"or put a proxy that asks for a token in front of it",
+				"or have clients show a token: set server.tokens, see docs/operating/security.md",
+				"or put a proxy that asks for one in front of it",
 				"or say that you want it: --insecure-bind",
 			},
 			Context: map[string]any{"host": cfg.Server.Host},

@@ -42,7 +42,7 @@ func (a *App) firstScreen() {
 	case !s.Recovery.Available:
 		fmt.Fprintf(&b, "recovery   unavailable: %s\n", s.Recovery.Why)
 	}
-	fmt.Fprintf(&b, "listening  %s\n", strings.Join(urls(s.Server.Addresses), "  "))
+	fmt.Fprintf(&b, "listening  %s\n", strings.Join(urls(s.Server.Addresses, a.cfg.Server.TLS.Enabled()), "  "))
 	if s.Server.Admin != "" {
 		fmt.Fprintf(&b, "admin      http://%s   health /health   metrics /metrics   everything /diagnostics\n", s.Server.Admin)
 	}
@@ -78,13 +78,14 @@ func (a *App) firstDocument(s httpapi.Snapshot, ready time.Duration) {
 		Host      string           `json:"host"`
 		Port      int              `json:"port"`
 		Addresses []string         `json:"addresses"`
+		TLS       bool             `json:"tls"`
 		Admin     string           `json:"admin_address"`
 		StateDir  string           `json:"state_dir"`
 		Config    string           `json:"config"`
 		Plugins   adminapi.Plugins `json:"plugins"`
 		ReadyMS   int64            `json:"ready_ms"`
 	}{
-		Version, s.Server.ServerID, s.Server.PID, s.Server.Host, s.Server.Port, s.Server.Addresses, s.Server.Admin,
+		Version, s.Server.ServerID, s.Server.PID, s.Server.Host, s.Server.Port, s.Server.Addresses, a.cfg.Server.TLS.Enabled(), s.Server.Admin,
 		a.instance.Dir(), a.settings.inForce.Load().origins.String(), (*operations)(a).Plugins(), ready.Milliseconds(),
 	})
 	if err != nil { // nobody reads it: no reason not to serve
@@ -119,10 +120,14 @@ func tell(state, reason, remedy string) string {
 	return text
 }
 
-func urls(addresses []string) []string {
+func urls(addresses []string, secure bool) []string {
+	scheme := "http://"
+	if secure {
+		scheme = "https://"
+	}
 	out := make([]string, len(addresses))
 	for i, a := range addresses {
-		out[i] = "http://" + a
+		out[i] = scheme + a
 	}
 	return out
 }

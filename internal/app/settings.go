@@ -76,6 +76,9 @@ func (o *operations) Reload(ctx context.Context) (adminapi.Reloaded, error) {
 	if err == nil {
 		err = a.newlyMissing(old.config, read)
 	}
+	if err == nil {
+		err = a.readCertificate()
+	}
 	next := &inForce{old.config.Take(read), old.origins.Take(origins)}
 	if err == nil {
 		err = a.apply(ctx, old.config, next.config)

@@ -219,7 +219,7 @@ func (a *App) listenOwner() (err error) {
 func (a *App) writePID() error {
 	return a.instance.WritePID(instance.Info{
 		ServerID: a.serverID, ServerVersion: Version, Host: a.cfg.Server.Host, Port: a.listeners.Port(),
-		StartTime: a.started, Admin: a.adminAddress(),
+		StartTime: a.started, Admin: a.adminAddress(), TLS: a.cfg.Server.TLS.Enabled(),
 	})
 }
 
@@ -278,9 +278,13 @@ func (a *App) wireHub() (err error) {
 		EventHistory: int32(a.cfg.Events.History), MaxConnections: int64(a.cfg.Limits.MaxConnections),
 		PingInterval: durationpb.New(25 * time.Second), PingTimeout: durationpb.New(60 * time.Second), MaxPayloadBytes: int64(a.cfg.Limits.MaxPayloadBytes),
 		EnableCors: a.cfg.Server.EnableCORS, Limits: hubLimits(a.cfg.Limits),
+		AllowedOrigins: a.cfg.Server.AllowedOrigins, Tokens: tokenPolicy(a.cfg.Server.Tokens),
 		LogDir: filepath.Join(a.instance.Dir(), logDirectory), LogEvents: int32(a.cfg.Events.LogEvents),
 		LogBytes: int64(a.cfg.Events.LogMB) << 20, LogAge: durationpb.New(a.cfg.Events.LogAge.Duration()), LogSync: a.cfg.Events.LogSync,
 		RecoveryWindow: durationpb.New(recoveryWindow(a.cfg.Events)),
+	}
+	if a.certificate != nil {
+		opts.Amend = func(s *hubv1.Settings) { s.Tls = a.certificate.settings() }
 	}
 	a.keeper, err = hubproc.New(opts)
 	return err

@@ -34,7 +34,22 @@ type Server struct {
 	ServerID string `json:"server_id" want:"id" flag:"server-id"`
 	// EnableCORS answers same-origin requests with their own origin.
 	EnableCORS bool `json:"enable_cors"`
+	// AllowedOrigins are the sites whose pages may connect; "*": all.
+	AllowedOrigins []string `json:"allowed_origins" want:"origin"`
+	TLS            TLS      `json:"tls"`
+	Tokens         Tokens   `json:"tokens"`
 }
+
+// TLS names the files that clients are served with over TLS; both or none.
+type TLS struct {
+	// Certificate holds a certificate and those that lead to a known authority.
+	Certificate string `json:"certificate" want:"file"`
+	// Key is the certificate's private key.
+	Key string `json:"key" want:"file"`
+}
+
+// Enabled says whether clients must use TLS.
+func (t TLS) Enabled() bool { return t.Certificate != "" }
 
 // HealthMonitoring says how health is watched.
 type HealthMonitoring struct {
@@ -325,7 +340,7 @@ func seconds(n float64) Seconds { return Seconds(math.Round(n * float64(time.Sec
 // Default returns the documented defaults.
 func Default() Config {
 	return Config{
-		Server: Server{Host: "localhost", Port: 8765, EnableCORS: true},
+		Server: Server{Host: "localhost", Port: 8765, EnableCORS: true, AllowedOrigins: []string{}},
 		HealthMonitoring: HealthMonitoring{
 			Enabled: true, CheckInterval: seconds(30), FastCheckInterval: seconds(1), CheckTimeout: seconds(2),
 			Thresholds: Thresholds{}, HistorySize: 100, AggregationWindow: seconds(300), Aggregation: "worst",

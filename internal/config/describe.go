@@ -6,11 +6,18 @@ import "strings"
 // documentation, and for whoever reads a list of the keys. NAME stands for a
 // plugin's name. A test sees to it that every key has its line here.
 var descriptions = map[string]string{
-	"server":             "Where clients find the hub.",
-	"server.host":        "Name or address that clients use. localhost is 127.0.0.1 and, where present, ::1. An address that other machines can reach is refused unless --insecure-bind says that you want it: clients are not asked for a token.",
-	"server.port":        "Port that clients use; 0: any free one, which needs --state-dir.",
-	"server.enable_cors": "Answer requests of pages of the same origin with CORS headers. Pages of other origins are always refused.",
-	"server.server_id":   "How the hub calls itself to clients; empty: a new name at every start.",
+	"server":                    "Where clients find the hub.",
+	"server.host":               "Name or address that clients use. localhost is 127.0.0.1 and, where present, ::1. An address that other machines can reach is refused unless clients need a token, see server.tokens, or --insecure-bind says that you want everybody in.",
+	"server.port":               "Port that clients use; 0: any free one, which needs --state-dir.",
+	"server.enable_cors":        "Answer requests of pages of the same origin with CORS headers. Pages of other origins are refused, unless server.allowed_origins has theirs.",
+	"server.allowed_origins":    "Origins of other sites, such as https://app.example.org, whose pages may connect. * allows all.",
+	"server.tls":                "With both files, clients connect with https and wss only. The files are looked at again while host runs: new ones take effect within a second, and bad ones leave the old certificate in use.",
+	"server.tls.certificate":    "Path of the certificate in PEM, with those that lead to a known authority; a leading ~/ is the home directory.",
+	"server.tls.key":            "Path of its private key in PEM.",
+	"server.tokens":             "With fixed tokens or a signing key, clients need a token; see docs/operating/security.md.",
+	"server.tokens.fixed":       "NAME:ROLES:TOKEN for each client, by lines or commas. Roles are some of history, publish and status with + between; every token allows to receive events. UPKEEP_SERVER__TOKENS__FIXED_FILE names a file that holds them.",
+	"server.tokens.signing_key": "Key of at least 32 letters with which tokens are signed (JSON Web Tokens, HS256, with exp). UPKEEP_SERVER__TOKENS__SIGNING_KEY_FILE names a file that holds it.",
+	"server.server_id":          "How the hub calls itself to clients; empty: a new name at every start.",
 
 	"health_monitoring":                             "How health is watched.",
 	"health_monitoring.enabled":                     "Off: nothing is checked and nothing is recovered. A hub that exits or hangs is replaced all the same.",

@@ -33,7 +33,7 @@ var flatKeys = map[string]struct {
 	"host":                    {key: "server.host", variable: "HOST"},
 	"port":                    {key: "server.port", variable: "PORT"},
 	"server_id":               {key: "server.server_id", variable: "SERVER_ID"},
-	"cors_allowed_origins":    {key: "server.enable_cors", variable: "CORS", why: "pages of other origins are always refused; pages of the same origin are served"},
+	"cors_allowed_origins":    {key: "server.enable_cors", variable: "CORS", why: "pages of other origins are refused, unless server.allowed_origins names them; pages of the same origin are served"},
 	"max_history_size":        {key: "events.history", variable: "HISTORY_SIZE"},
 	"log_level":               {key: "logging.level", variable: "LOG_LEVEL"},
 	"log_file_path":           {key: "logging.file"},

@@ -68,7 +68,7 @@ func TestTheFlatFileAndTheVariablesAreTranslated(t *testing.T) {
 		"CLAUDE_MPM_SOCKETIO_COLOUR=blue", "CLAUDE_MPM_OTHER=1", "HOME=/elsewhere",
 	})
 	want := Default()
-	want.Server = Server{Host: "0.0.0.0", Port: 9100, ServerID: "prod-1", EnableCORS: true}
+	want.Server.Host, want.Server.Port, want.Server.ServerID = "0.0.0.0", 9100, "prod-1"
 	want.Events.History = 500
 	want.HealthMonitoring.CheckInterval = seconds(15)
 	want.Logging.Level, want.Logging.File = "warn", filepath.Join("/home/me", "socketio.log")
@@ -76,7 +76,7 @@ func TestTheFlatFileAndTheVariablesAreTranslated(t *testing.T) {
 		t.Errorf("imported\n%+v\nwant\n%+v", cfg, want)
 	}
 	for key, part := range map[string]string{
-		"cors_allowed_origins": "other origins are always refused", "ping_timeout": "60 s", "ping_interval": "25 s", "max_http_buffer_size": "1000000",
+		"cors_allowed_origins": "unless server.allowed_origins names them", "ping_timeout": "60 s", "ping_interval": "25 s", "max_http_buffer_size": "1000000",
 		"min_client_version": "0.7.0", "deployment_mode": "concerns the client", "auto_start": "concerns the client", "persistent": "concerns the client",
 		"max_connection_attempts": "concerns the client", "reconnection_delay": "concerns the client",
 		"CLAUDE_MPM_SOCKETIO_PING_TIMEOUT": "60 s", "CLAUDE_MPM_SOCKETIO_MODE": "concerns the client", "CLAUDE_MPM_SOCKETIO_COLOUR": "no variable",

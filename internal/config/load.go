@@ -74,9 +74,12 @@ func Load(s Sources) (Config, Origins, error) {
 	if err != nil {
 		return Config{}, origins, err
 	}
-	if home := expandHome(&cfg.Logging.File, getenv); !home {
-		read.add(mistakeAt("logging.file", read.given["logging.file"], fmt.Sprintf("the text %q", short(cfg.Logging.File, 40)),
-			"a path without ~, since HOME is not set"))
+	for key, path := range map[string]*string{
+		"logging.file": &cfg.Logging.File, "server.tls.certificate": &cfg.Server.TLS.Certificate, "server.tls.key": &cfg.Server.TLS.Key,
+	} {
+		if !expandHome(path, getenv) {
+			read.add(mistakeAt(key, read.given[key], fmt.Sprintf("the text %q", short(*path, 40)), "a path without ~, since HOME is not set"))
+		}
 	}
 	if len(read.mistakes) > 0 {
 		return Config{}, origins, invalid(origins.source(read.mistakes), origins.File, read.mistakes)

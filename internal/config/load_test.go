@@ -79,7 +79,14 @@ func TestEveryKeyIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Server: Server{Host: "127.0.0.1", ServerID: "hub-1"},
+		Server: Server{
+			Host: "127.0.0.1", ServerID: "hub-1", AllowedOrigins: []string{"https://app.example.org", "http://[::1]:8080"},
+			TLS: TLS{Certificate: "/etc/upkeep/hub.crt", Key: "/etc/upkeep/hub.key"},
+			Tokens: Tokens{
+				Fixed:      "dashboard:history+status:0123456789abcdef,agent:publish:fedcba9876543210\nlistener::aaaaaaaaaaaaaaaa:b",
+				SigningKey: "0123456789abcdef0123456789abcdef",
+			},
+		},
 		HealthMonitoring: HealthMonitoring{
 			CheckInterval: seconds(0.5), FastCheckInterval: seconds(0.5), CheckTimeout: seconds(0.25),
 			Thresholds: Thresholds{

@@ -77,7 +77,7 @@ func (r *reader) into(key string, n node, v reflect.Value, want string) {
 	case *[]string:
 		r.list(key, n, target, want)
 	case *Secret:
-		r.secret(key, n, target)
+		r.secret(key, n, target, want)
 	default:
 		r.object(key, n, v)
 	}
@@ -179,6 +179,16 @@ var textRules = map[string]textRule{
 		},
 		pattern: `^(` + strings.Join(sortedKeys(levelNames()), "|") + `)$`,
 	},
+	"origin": {
+		want:    `the origin of a site, as in "https://app.example.org", or "*" for all sites`,
+		read:    func(s string) (string, bool) { return s, origin.MatchString(s) },
+		pattern: origin.String(),
+	},
+	"file": {
+		want:    "a path, or nothing",
+		read:    func(s string) (string, bool) { return s, len(s) <= 4096 && !strings.ContainsFunc(s, unicode.IsControl) },
+		pattern: `^[^\x00-\x1f\x7f]*$`,
+	},
 	"path": {
 		want:    "a path, or nothing for standard error",
 		read:    func(s string) (string, bool) { return s, len(s) <= 4096 && !strings.ContainsFunc(s, unicode.IsControl) },
@@ -238,6 +248,9 @@ var (
 	actionName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 	checkName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
 )
+
+// origin is what browsers send as the Origin of a page.
+var origin = regexp.MustCompile(`^(\*|https?://[A-Za-z0-9_.-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?)$`)
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
@@ -309,19 +322,22 @@ func (r *reader) list(key string, n node, target *[]string, rule string) {
 	*target = list
 }
 
-// secretRule is what a secret may look like: long enough to resist guessing, and
-// fit for an HTTP header.
-var secretRule = regexp.MustCompile(`^([!-~]{16,512})?$`)
-
-func (r *reader) secret(key string, n node, target *Secret) {
-	const want = "16 to 512 printable ASCII letters without spaces, or nothing"
+func (r *reader) secret(key string, n node, target *Secret, rule string) {
+	judge := secretRules[rule]
 	if n.kind != stringNode {
-		r.add(mistakeAt(key, n.at, "no text", want))
+		r.add(mistakeAt(key, n.at, "no text", judge.want))
 		return
 	}
-	if !secretRule.MatchString(n.text) {
-		r.add(mistakeAt(key, n.at, fmt.Sprintf("a text of %d bytes", len(n.text)), want))
+	shown := fmt.Sprintf("a text of %d bytes", len(n.text))
+	if len(n.text) > judge.longest || !judge.pattern.MatchString(n.text) {
+		r.add(mistakeAt(key, n.at, shown, judge.want))
 		return
+	}
+	if judge.settle != nil {
+		if err := judge.settle(Secret(n.text)); err != nil {
+			r.add(mistakeAt(key, n.at, shown, err.Error()))
+			return
+		}
 	}
 	*target = Secret(n.text)
 }

@@ -117,8 +117,8 @@ func ruled(schema *jsonschema.Schema, rule string) *jsonschema.Schema {
 	named, isNamed := textRules[rule]
 	switch {
 	case rule == "":
-	case rule == "secret":
-		schema.Type, schema.Pattern, schema.WriteOnly = "string", secretRule.String(), true
+	case secretRules[rule].pattern != nil:
+		schema.Type, schema.Pattern, schema.WriteOnly = "string", secretRules[rule].pattern.String(), true
 	case isNamed:
 		schema.Pattern = named.pattern
 		if named.never != "" {

@@ -13,6 +13,14 @@ func (r *reader) settle(cfg *Config) {
 		r.bounded("health_monitoring.flapping.low_percent", f.LowPercent, "health_monitoring.flapping.high_percent", "at most", f.HighPercent)
 		f.LowPercent = f.HighPercent
 	}
+	const certificate, private = "server.tls.certificate", "server.tls.key"
+	if t := cfg.Server.TLS; (t.Certificate == "") != (t.Key == "") {
+		missing, other := private, certificate
+		if t.Certificate == "" {
+			missing, other = certificate, private
+		}
+		r.add(mistakeAt(missing, r.given[other], "nothing", "the other half of "+other+": TLS needs both files"))
+	}
 	r.settleInterval(rec)
 	if rec.MaxRecoveryInterval < rec.MinRecoveryInterval {
 		r.bounded("recovery.max_recovery_interval", rec.MaxRecoveryInterval, "recovery.min_recovery_interval", "at least", rec.MinRecoveryInterval)

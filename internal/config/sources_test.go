@@ -37,7 +37,7 @@ func TestFlagsWinOverEnvironmentOverFileOverProfileOverDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	want.Server = Server{Host: "127.0.0.5", Port: 0, ServerID: "mine", EnableCORS: true}
+	want.Server.Host, want.Server.Port, want.Server.ServerID = "127.0.0.5", 0, "mine"
 	want.HealthMonitoring.CheckInterval, want.HealthMonitoring.HistorySize = seconds(4.5), 7
 	want.Recovery.CircuitBreaker.FailureThreshold = 3
 	want.Admin.Address = "off"
@@ -161,13 +161,22 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 			value = "approve"
 		case "admin.token":
 			value = "0123456789abcdef"
+		case "server.tokens.signing_key":
+			value = "0123456789abcdef0123456789abcdef"
+		case "server.tokens.fixed":
+			value = "agent:publish:0123456789abcdef"
 		case "events.log_events", "events.log_age", "recovery.max_recovery_interval", "recovery.circuit_breaker.trial_timeout_seconds":
 			value = "1000"
 		case "admin.address", "health_monitoring.aggregation", "recovery.emergency_stop", "logging.level", "logging.format", "events.log_sync":
 			value = map[string]string{"admin.address": "off", "health_monitoring.aggregation": "ratio", "recovery.emergency_stop": "hold",
 				"logging.level": "error", "logging.format": "json", "events.log_sync": "never"}[key]
 		}
-		_, origins, err := Load(Sources{Environ: []string{variableOf(key) + "=" + value}})
+		environ := []string{variableOf(key) + "=" + value}
+		if section, half, ok := strings.Cut(key, "server.tls."); ok && section == "" { // each needs the other
+			other := map[string]string{"certificate": "key", "key": "certificate"}[half]
+			environ = append(environ, variableOf("server.tls."+other)+"=y")
+		}
+		_, origins, err := Load(Sources{Environ: environ})
 		if err != nil || origins.Of(key).Name != variableOf(key) {
 			t.Errorf("%s=%s: %v, from %s", variableOf(key), value, err, origins.Of(key))
 		}
@@ -359,7 +368,7 @@ func TestTheProfilesHaveTheDocumentedValuesAndOpenNothing(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, cfg) {
 			t.Errorf("profile %s is %+v, %v\nwant %+v", name, got, err, cfg)
 		}
-		if got.Server != Default().Server || got.Admin != Default().Admin {
+		if !reflect.DeepEqual(got.Server, Default().Server) || got.Admin != Default().Admin {
 			t.Errorf("profile %s changes where host can be reached: %+v %+v", name, got.Server, got.Admin)
 		}
 	}

@@ -42,6 +42,9 @@ type Input struct {
 	Required  []string
 	Strategy  string
 
+	// Certificate reads what clients are served with; nil: there is no TLS.
+	Certificate func() (Certificate, error)
+
 	// Running finds the host that is proved to run on StateDir; the error is
 	// fs.ErrNotExist when nothing says that there is one, else it says why what is
 	// there is not believed.
@@ -67,6 +70,7 @@ type Running struct {
 	Host    string
 	Port    int
 	Admin   string // address; empty: off
+	TLS     bool   // clients connect with https
 	Started time.Time
 	// Recorded is when its process started by the wall clock of that time, and
 	// Computed is the same moment by the wall clock of now. They differ by as much
@@ -137,7 +141,7 @@ func Run(ctx context.Context, in Input) Examined {
 		e.running, e.runErr = in.Running()
 		e.runs = e.runErr == nil
 	}
-	for _, look := range []func(){e.configuration, e.stateDirectory, e.disk, e.lock, e.host, e.ports, e.plugins, e.descriptors, e.clock, e.versions} {
+	for _, look := range []func(){e.configuration, e.certificate, e.stateDirectory, e.disk, e.lock, e.host, e.ports, e.plugins, e.descriptors, e.clock, e.versions} {
 		look()
 	}
 	x := Examined{

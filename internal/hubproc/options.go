@@ -30,6 +30,9 @@ type Options struct {
 	// hub gets Settings.Generation + 1, so give the last one ever used. A port of
 	// 0 becomes that of Listeners.
 	Settings *hubv1.Settings
+	// Amend, unless nil, changes the settings for each hub before that gets them. It
+	// must not block.
+	Amend func(*hubv1.Settings)
 	// Log gets what the keeper does; what the hub writes goes to its child "worker".
 	Log hclog.Logger
 	// LogLevel is asked for each heartbeat and says the least that the hub logs:

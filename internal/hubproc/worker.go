@@ -188,6 +188,9 @@ func (w *worker) load(ctx context.Context) error {
 	if settings.Port == 0 {
 		settings.Port = int32(w.opts.Listeners.Port())
 	}
+	if w.opts.Amend != nil {
+		w.opts.Amend(settings)
+	}
 	_, err := w.client.Load(ctx, &hubv1.LoadRequest{Settings: settings})
 	return w.explain(ctx, "load", err)
 }

@@ -35,6 +35,8 @@ type Info struct {
 	BootID     string `json:"boot_id,omitempty"`
 	StartTicks uint64 `json:"start_ticks,omitempty"`
 	Executable string `json:"executable"`
+	// TLS: clients connect with https and wss.
+	TLS bool `json:"tls,omitempty"`
 	// Admin is the address of the admin listener, empty when it is off.
 	Admin    string `json:"admin_address,omitempty"`
 	StateDir string `json:"state_dir"` // own
