@@ -324,7 +324,6 @@ func (b *bench) falseAlarm(ctx context.Context) ([]figure, error) {
 	}()
 	for range runtime.NumCPU() {
 		c := exec.CommandContext(ctx, "sh", "-c", "while :; do :; done")
-		c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := c.Start(); err != nil {
 			return nil, err
 		}

@@ -70,7 +70,6 @@ func freePort(t testing.TB) int {
 func startRedis(t testing.TB, port int) (process *os.Process, kill func()) {
 	t.Helper()
 	cmd := exec.Command("redis-server", "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +128,6 @@ func TestExampleCertificateExpirySeesAShortValidityAndTheNewCertificate(t *testi
 	short, key := certificate(t, 3)
 	// A real server that shows it.
 	server := exec.Command("openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", short, "-key", key, "-www")
-	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	said, err := server.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
