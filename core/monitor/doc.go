@@ -1,6 +1,8 @@
 // Package monitor is the loop of Upkeep: it runs the checkers, joins their
 // results into a report, keeps the history, and when health is bad asks the
-// strategy and lets the guard decide whether its proposal becomes an action.
+// strategy and lets the guard decide whether its proposal becomes an action. Before
+// results count they are damped: rise and fall, flapping, symptoms. Whoever steers
+// recovery does it through the loop, which alone owns it.
 //
 // It refuses to know what a checker, a strategy or an action is made of: they
 // are the small interfaces of this package, and internal/app supplies them. It

@@ -19,7 +19,10 @@ func TestWhatIsRememberedIsToldBeforeTheActionOfAnAttemptBegins(t *testing.T) {
 		s := newScene(opts)
 		var last recovery.State
 		told := 0
-		s.opts.Hooks.State = func(state recovery.State) { last = state; told++ }
+		s.opts.Hooks.State = func(state recovery.State) {
+			time.Sleep(time.Millisecond) // a slow disk
+			last = state
+		}
 		s.act = func(_ context.Context, o Order) error {
 			if last.Running == nil || last.Running.Attempt != o.Attempt || len(last.Spent) != 1 {
 				t.Errorf("when %s began, what was remembered last was %+v", o.Attempt, last)

@@ -138,6 +138,25 @@ func TestAStateOfAnotherVersionIsRefusedAndChangesNothing(t *testing.T) {
 	}
 }
 
+func TestWhatIsRestoredIsNotChangedByItsManager(t *testing.T) {
+	b := newBench(func(c *Config) { c.MinInterval = 0 })
+	b.OpenBreaker(Hand{By: "ada", At: b.now})
+	b.CloseBreaker(Hand{By: "ada", At: b.now})
+	b.try(t, ClearConnections)
+	b.until(t, health.Critical)
+	s := b.State(Moment{Wall: b.now})
+	kept := through(t, s)
+	next := &bench{Manager: NewManager(b.cfg, b.now), now: b.now.Add(time.Hour), gen: 1}
+	if err := next.Restore(Moment{Wall: next.now.Add(-2 * time.Hour)}, s); err != nil {
+		t.Fatal(err)
+	}
+	next.now = next.now.Add(b.cfg.Grace)
+	next.try(t, RestartService)
+	if again := through(t, s); !reflect.DeepEqual(kept, again) {
+		t.Errorf("a state that was restored is changed to %+v, was %+v", again, kept)
+	}
+}
+
 func TestAStateSharesNothingWithItsManager(t *testing.T) {
 	b := newBench(func(c *Config) { c.MinInterval = 0 })
 	b.try(t, ClearConnections)
