@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/upkeephub/upkeep/hub/internal/attribution"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 )
 
@@ -24,9 +25,13 @@ func (h *Hub) admitToken(s *socket.Socket) (access, error) {
 	granted, err := h.gate.admit(tokenOf(auth, s.Request().Request()))
 	if err != nil {
 		h.counters.errors.Add(1)
+		l.account.Add(attribution.Refusals, 1)
 		h.refusals.log("client refused", "reason", err.Error(), "client", l.remote(), "namespace", s.Nsp().Name())
 		return granted, err
 	}
+	id := l.account.Identity()
+	id.Token = granted.name
+	l.account.Identify(id)
 	l.expireAt(granted.expires)
 	return granted, nil
 }
@@ -40,10 +45,10 @@ func refusalOf(err error) *socket.ExtendedError {
 }
 
 // guardNamespace has a namespace other than the default one, whose middleware does
-// the same, ask for tokens.
+// the same, ask for tokens, and keep out who is quarantined.
 func (h *Hub) guardNamespace(args ...any) {
 	nsp, ok := first(args).(socket.Namespace)
-	if !ok || !h.gate.enabled {
+	if !ok {
 		return
 	}
 	nsp.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) {
@@ -57,7 +62,9 @@ func (h *Hub) guardNamespace(args ...any) {
 		}()
 		if _, err := h.admitToken(s); err != nil {
 			refusal = refusalOf(err)
+			return
 		}
+		refusal = h.quarantine.refusal(linkOf(s.Request().Context()))
 	})
 }
 

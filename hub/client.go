@@ -123,6 +123,10 @@ func (h *Hub) identify(s *socket.Socket, granted access) *client {
 	}
 	c.verdict = judge(h.opts.ServerVersion, version)
 	c.version = c.verdict.ClientVersion
-	c.probe = c.link.probe.Load()
+	if c.probe = c.link.probe.Load(); !c.probe {
+		id := c.link.account.Identity()
+		id.Client = string(s.Id())
+		c.link.account.Identify(id)
+	}
 	return c
 }

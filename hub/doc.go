@@ -13,6 +13,7 @@
 // # Parts
 //
 //	hub.go        New, Serve, Stop, ClearConnections
+//	blame.go      who causes what; quarantine.go who is kept out for it
 //	events.go     the contract on the default namespace; relay_at_once.go its short way
 //	relay.go      keeping and delivering an event in one step, and the heartbeat
 //	session.go    clients that come back: their sessions, and what they missed
@@ -50,4 +51,6 @@
 // then its connection is read on only when they are done. History:
 // Options.EventHistory events; one reply of it 3 MiB. The event log and sessions: see
 // package eventlog; what a client missed: half of Options.MaxQueuedBytes.
+// Who causes what: 32 of each kind and measure, see package attribution. Who is kept
+// out: MaxQuarantined.
 package hub

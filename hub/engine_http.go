@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/upkeephub/upkeep/hub/internal/attribution"
 )
 
 // enginePath is where Socket.IO clients connect.
@@ -31,6 +32,9 @@ func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
 			l = newLink(h) // the library answers that it does not know the session
 		}
 	} else {
+		if h.quarantine.refuseHandshake(w, r) {
+			return
+		}
 		var ok bool
 		if l, ok = h.admit(r); !ok {
 			w.Header().Set("Retry-After", "1")
@@ -86,6 +90,7 @@ func (h *Hub) admit(r *http.Request) (*link, bool) {
 		return nil, false
 	}
 	l.admitted = true
+	l.account = h.blame.Open(attribution.Identity{Address: addressOf(r.RemoteAddr)})
 	return l, true
 }
 

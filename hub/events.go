@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/upkeephub/upkeep/hub/internal/attribution"
 	"github.com/upkeephub/upkeep/proto/handshake"
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 	"github.com/zishang520/socket.io/servers/socket/v3"
@@ -107,8 +108,11 @@ func (h *Hub) handle(c *client, args []any) {
 	name, _ := first(args).(string)
 	if name == refusedEvent {
 		reason, _ := first(args[1:]).(string)
-		h.refused(c, reason)
+		h.refused(c, name, reason)
 		return
+	}
+	if !c.probe {
+		h.blame.Count(attribution.Event, name, attribution.Events, 1)
 	}
 	handle, ours := h.handlers[name]
 	if !ours || !c.socket.Connected() {
@@ -159,7 +163,7 @@ func (h *Hub) guarded(c *client, what string, fn func() error) {
 	switch {
 	case err == nil:
 	case errors.As(err, &malformed):
-		h.refused(c, what+": "+string(malformed))
+		h.refused(c, what, what+": "+string(malformed))
 	default:
 		h.failed(c, what, err, nil)
 	}
@@ -175,15 +179,17 @@ func (h *Hub) failed(c *client, what string, err error, stack []byte) {
 	if c == nil || !c.probe {
 		h.counters.failed.Add(1)
 		h.counters.errors.Add(1)
+		h.charge(c, what, attribution.Failures)
 	}
 }
 
 // refused counts a malformed event against its sender, who stays connected.
-func (h *Hub) refused(c *client, reason string) {
+func (h *Hub) refused(c *client, event, reason string) {
 	if c.probe {
 		return
 	}
 	h.counters.errors.Add(1)
+	h.charge(c, event, attribution.Refusals)
 	h.refusals.log("malformed event", "reason", reason, "client", c.link.remote(), "sid", string(c.socket.Id()))
 }
 
@@ -209,7 +215,10 @@ func (h *Hub) onMiddleware(s *socket.Socket, next func(*socket.ExtendedError)) {
 		refusal = refusalOf(err)
 		return
 	}
-	s.SetData(h.identify(s, granted))
+	c := h.identify(s, granted)
+	if refusal = h.quarantine.refusal(c.link); refusal == nil {
+		s.SetData(c)
+	}
 }
 
 func (h *Hub) onClaudeEvent(c *client, args []any) (*answer, error) {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,6 +139,7 @@ type peer struct {
 	// refused takes the CONNECT_ERROR, joined the CONNECT.
 	joined  chan string
 	refused chan string
+	dropped atomic.Bool   // the server has disconnected it from the namespace
 	closed  chan struct{} // closed when the connection has ended
 	err     error         // why; read after closed
 	write   sync.Mutex
@@ -198,6 +200,17 @@ func (p *peer) send(message string) {
 	}
 }
 
+// trySend sends to a hub that may have hung up.
+func (p *peer) trySend(message string) error {
+	p.write.Lock()
+	defer p.write.Unlock()
+	return p.conn.WriteMessage(websocket.TextMessage, []byte(message))
+}
+
+// disconnected says whether the server has disconnected it from the namespace, as
+// of when its connection ended.
+func (p *peer) disconnected() bool { return p.dropped.Load() }
+
 func (p *peer) read() {
 	defer close(p.closed)
 	for {
@@ -213,6 +226,8 @@ func (p *peer) read() {
 			p.write.Unlock()
 		case strings.HasPrefix(text, "40"):
 			p.joined <- text[2:]
+		case strings.HasPrefix(text, "41"):
+			p.dropped.Store(true)
 		case strings.HasPrefix(text, "44"):
 			p.refused <- text[2:]
 		case strings.HasPrefix(text, "43"):

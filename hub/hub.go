@@ -20,6 +20,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/hashicorp/go-hclog"
+	"github.com/upkeephub/upkeep/hub/internal/attribution"
 	"github.com/upkeephub/upkeep/hub/internal/eventlog"
 	"github.com/zishang520/socket.io/servers/engine/v3"
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
@@ -65,15 +66,17 @@ type Hub struct {
 	tls         *certificates // nil: clients connect without TLS
 	hosts       atomic.Pointer[hostRule]
 
-	counters counters
-	clients  clients
-	relay    relay
-	adapter  *adapter // of the default namespace
-	adapters sync.Map // of all, by the name of the namespace
-	writers  *writers
-	refusals refusalLog
-	tasks    tasks
-	admitted atomic.Int64 // sessions that take a place, and handshakes under way
+	counters   counters
+	clients    clients
+	relay      relay
+	adapter    *adapter // of the default namespace
+	adapters   sync.Map // of all, by the name of the namespace
+	writers    *writers
+	refusals   refusalLog
+	blame      attribution.Ledger
+	quarantine quarantine
+	tasks      tasks
+	admitted   atomic.Int64 // sessions that take a place, and handshakes under way
 
 	takeLog sync.Once
 	tookLog error // what taking the log came to, read after takeLog
@@ -127,7 +130,8 @@ func New(opts Options) (*Hub, error) {
 	if h.relay.log, err = eventlog.Open(opts.logOptions(h.maxConnections)); err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
 	}
-	h.refusals.hub = h
+	h.refusals.hub, h.quarantine.hub = h, h
+	h.blame.RelayedAs = "claude_event"
 	h.conns.open = make(map[*countedConn]struct{})
 	h.host = newHostClient(opts.HostSocket)
 	h.handlers = h.contract()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/upkeephub/upkeep/hub/internal/attribution"
 	hubv1 "github.com/upkeephub/upkeep/proto/upkeep/hub/v1"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 )
@@ -106,6 +107,7 @@ func (l *link) tell(e *excess) {
 		return
 	}
 	l.hub.counters.errors.Add(1)
+	l.account.Add(attribution.Refusals, 1)
 	l.hub.refusals.log("client disconnected: it exceeded a limit", "limit", e.limit, "reason", e.text, "client", l.remote())
 	if client != nil {
 		_ = client.socket.Emit(limitEvent, map[string]any{"limit": e.limit, "allowed": e.allowed, "message": e.text})

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/upkeephub/upkeep/hub/internal/attribution"
 	"github.com/zishang520/socket.io/servers/engine/v3"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 )
@@ -28,6 +29,10 @@ type link struct {
 	outlet atomic.Pointer[outlet]
 	// namespaces are how many the client has joined.
 	namespaces atomic.Int64
+	// account is what the session has caused; nil for the probe. offences counts what
+	// was refused of it, or failed, while anybody is quarantined.
+	account  *attribution.Account
+	offences atomic.Int64
 	// ended is closed when the session is over.
 	ended chan struct{}
 
@@ -212,6 +217,7 @@ func (l *link) drained() <-chan struct{} {
 // dropped counts a message that the client was too slow for.
 func (l *link) dropped() {
 	l.lossy.Store(true)
+	l.account.Add(attribution.SlowWrites, 1)
 	l.hub.counters.dropped.Add(1)
 }
 
@@ -237,6 +243,7 @@ func (l *link) refuse(reason string) {
 		return
 	}
 	l.hub.counters.errors.Add(1)
+	l.account.Add(attribution.Refusals, 1)
 	l.hub.refusals.log("malformed packet", "reason", reason, "client", l.remote())
 }
 
@@ -247,6 +254,7 @@ func (l *link) cut(reason string) {
 		l.cause = reason
 	}
 	l.mu.Unlock()
+	l.account.Add(attribution.SlowWrites, 1)
 	l.hub.log.Warn("client cut off", "reason", reason, "client", l.remote())
 }
 

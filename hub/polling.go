@@ -143,6 +143,7 @@ func (p *polling) receive(ctx *types.HttpContext) (status int, text string) {
 		p.OnError("malformed payload", err)
 		return http.StatusBadRequest, "the payload cannot be read"
 	}
+	p.link.account.AddBatch(len(packets), 0, len(body))
 	for i, pk := range packets {
 		if pk.Type == packet.CLOSE {
 			p.OnClose()

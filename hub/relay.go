@@ -77,9 +77,11 @@ func (r *relay) broadcast(a *adapter, d *delivery) int {
 			Data: d.payload.args, Attachments: d.payload.attachments,
 		}
 	}
-	if err := r.send(p); err != nil {
+	err := r.send(p)
+	if err != nil {
 		r.hub.failed(nil, "broadcast", err, nil)
 	}
+	r.hub.blameRooms(d, err)
 	return p.clients
 }
 

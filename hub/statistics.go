@@ -42,6 +42,8 @@ type Statistics struct {
 	// LogFailure says why events are kept in memory only, because they cannot be
 	// written to the log; empty: they can.
 	LogFailure string
+	// Suspects are who and what causes most, the gravest first.
+	Suspects []Suspect
 	// Goroutines of the process that the hub runs in.
 	Goroutines int64
 }
@@ -93,6 +95,7 @@ func (h *Hub) Statistics() Statistics {
 		ClientVersions:    h.clients.versions(maxVersions),
 		Goroutines:        int64(runtime.NumGoroutine()),
 	}
+	s.Suspects = h.suspects(s.TakenAt)
 	if at := h.counters.lastActivity.Load(); at != 0 {
 		s.LastActivity = time.Unix(0, at)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/upkeephub/upkeep/hub/internal/attribution"
 	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	"github.com/zishang520/socket.io/v3/pkg/types"
@@ -235,6 +236,7 @@ func (t *webSocket) flush(b *batch) (again bool) {
 		t.severLocked("")
 	case n < len(data):
 		t.state = slow
+		t.link.account.Add(attribution.SlowWrites, 1)
 		t.rest, t.restAt = data[n:], at
 		if !shared {
 			t.rest = slices.Clone(t.rest)

@@ -48,7 +48,8 @@ func (t *webSocket) read() {
 			t.readFailed(err)
 			return
 		}
-		var ready readyList // for what is answered at once
+		var ready readyList                // for what is answered at once
+		messages, atOnce, bytes := 0, 0, 0 // for the account
 		for {
 			opcode, payload, ok, err := in.next()
 			if err != nil {
@@ -69,8 +70,12 @@ func (t *webSocket) read() {
 				t.readFailed(checkClose(payload))
 				return
 			}
-			t.receive(opcode, payload, &ready)
+			if t.receive(opcode, payload, &ready) {
+				atOnce++
+			}
+			messages, bytes = messages+1, bytes+len(payload)
 		}
+		t.link.account.AddBatch(messages, atOnce, bytes)
 		if ready.count > 0 {
 			t.answer(ready)
 		}
@@ -94,21 +99,22 @@ func checkClose(payload []byte) error {
 	return nil
 }
 
-// receive takes one message or control frame. The payload is the caller's.
-func (t *webSocket) receive(opcode int, payload []byte, ready *readyList) {
+// receive takes one message or control frame, and reports whether it was an event
+// that was relayed at once. The payload is the caller's.
+func (t *webSocket) receive(opcode int, payload []byte, ready *readyList) (atOnce bool) {
 	switch opcode {
 	case websocket.PingMessage:
 		t.push(newFrame(websocket.PongMessage, payload))
-		return
+		return false
 	case websocket.PongMessage:
-		return
+		return false
 	}
 	if t.ReadyState() != "open" {
-		return // only the client's close frame matters now
+		return false // only the client's close frame matters now
 	}
 	if opcode == websocket.TextMessage {
 		if t.relayAtOnce(payload, ready) {
-			return
+			return true
 		}
 		t.OnData(types.NewStringBuffer(slices.Clone(payload)))
 	} else {
@@ -124,6 +130,7 @@ func (t *webSocket) receive(opcode int, payload []byte, ready *readyList) {
 		t.link.settle(nil)
 		t.unhandled, t.unhandledBytes = 0, 0
 	}
+	return false
 }
 
 // answer writes what was queued for this client while it was read.
