@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,6 +93,7 @@ func (c *control) Accept(ctx context.Context, request *hubv1.AcceptRequest) (*hu
 	}
 	c.accepting = true
 	hub.SetBase(statisticsOf(request.GetBase()))
+	hub.SetQuarantine(quarantineOf(request.GetQuarantine()))
 	go func() { // ends with Stop or the process; its result is awaited in over
 		if err := hub.Serve(c.listeners...); err != nil {
 			c.end(err)
@@ -133,6 +135,15 @@ func (c *control) ClearConnections(ctx context.Context, request *hubv1.ClearConn
 		return nil, contextError(err)
 	}
 	return &hubv1.ClearConnectionsResponse{Closed: int64(closed)}, nil
+}
+
+// Quarantine says who is kept out.
+func (c *control) Quarantine(_ context.Context, request *hubv1.QuarantineRequest) (*hubv1.QuarantineResponse, error) {
+	hub, err := c.loaded()
+	if err != nil {
+		return nil, err
+	}
+	return &hubv1.QuarantineResponse{Disconnected: int64(hub.SetQuarantine(quarantineOf(request.GetQuarantine())))}, nil
 }
 
 // Stop ends the hub. It answers as soon as another hub may accept; the process ends
@@ -221,6 +232,38 @@ func policyOf(p *hubv1.TokenPolicy) TokenPolicy {
 	return policy
 }
 
+func quarantineOf(q *hubv1.Quarantine) (version uint64, list []Quarantined) {
+	for _, e := range q.GetEntries() {
+		list = append(list, Quarantined{Kind: e.GetKind(), ID: e.GetId(), Address: e.GetAddress(), Until: timeOf(e.GetUntil())})
+	}
+	return q.GetVersion(), list
+}
+
+// suspectsProto writes what clients say so that it can be sent: not as it came.
+func suspectsProto(list []Suspect) []*hubv1.Suspect {
+	var out []*hubv1.Suspect
+	for _, s := range list {
+		out = append(out, &hubv1.Suspect{
+			Kind: s.Kind, Id: valid(s.ID), Measure: s.Measure, Share: s.Share, Rate: s.Rate, Clients: s.Clients,
+			Address: s.Address, AddressClients: s.AddressClients, Token: valid(s.Token), TokenClients: s.TokenClients,
+		})
+	}
+	return out
+}
+
+func suspectsOf(list []*hubv1.Suspect) []Suspect {
+	var out []Suspect
+	for _, s := range list {
+		out = append(out, Suspect{
+			Kind: s.GetKind(), ID: s.GetId(), Measure: s.GetMeasure(), Share: s.GetShare(), Rate: s.GetRate(), Clients: s.GetClients(),
+			Address: s.GetAddress(), AddressClients: s.GetAddressClients(), Token: s.GetToken(), TokenClients: s.GetTokenClients(),
+		})
+	}
+	return out
+}
+
+func valid(s string) string { return strings.ToValidUTF8(s, "?") }
+
 func statisticsOf(s *hubv1.Statistics) Statistics {
 	return Statistics{
 		Generation:        s.GetGeneration(),
@@ -238,6 +281,7 @@ func statisticsOf(s *hubv1.Statistics) Statistics {
 		SessionsRecovered: s.GetSessionsRecovered(),
 		LogFailure:        s.GetLogFailure(),
 		Goroutines:        s.GetGoroutines(),
+		Suspects:          suspectsOf(s.GetSuspects()),
 	}
 }
 
@@ -258,6 +302,7 @@ func (s Statistics) proto() *hubv1.Statistics {
 		SessionsRecovered: s.SessionsRecovered,
 		LogFailure:        s.LogFailure,
 		Goroutines:        s.Goroutines,
+		Suspects:          suspectsProto(s.Suspects),
 	}
 }
 

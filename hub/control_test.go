@@ -37,6 +37,8 @@ func fill(m proto.Message) {
 			if !field.IsMap() {
 				reflected.Set(field, protoreflect.ValueOfString(fmt.Sprint("text ", n)))
 			}
+		case protoreflect.DoubleKind:
+			reflected.Set(field, protoreflect.ValueOfFloat64(float64(n)))
 		case protoreflect.BoolKind:
 			reflected.Set(field, protoreflect.ValueOfBool(true))
 		case protoreflect.Int32Kind:

@@ -141,6 +141,13 @@ func situationFromProto(r *pluginv1.DecideRequest) Situation {
 		Actions:     eachFromProto(r.GetActions(), actionStateFromProto),
 		Effects:     eachFromProto(r.GetEffects(), effectFromProto),
 		Statistics:  statisticsFromProto(r.GetStatistics()),
+		Suspects:    eachFromProto(r.GetSuspects(), suspectFromProto),
+	}
+}
+
+func suspectFromProto(s *pluginv1.Suspect) Suspect {
+	return Suspect{
+		Kind: s.GetKind(), ID: s.GetId(), Measure: s.GetMeasure(), Share: s.GetShare(), Rate: s.GetRate(), Clients: s.GetClients(),
 	}
 }
 

@@ -91,7 +91,7 @@ func (i Info) validate() error {
 			wrong("Info.Actions[%d].Name is %q: want lower case words joined by underscores", n, a.Name)
 		}
 		switch a.Name {
-		case None, LogWarning, ClearConnections, RestartService, EmergencyStop:
+		case None, LogWarning, QuarantineOffender, ClearConnections, RestartService, EmergencyStop:
 			wrong("Info.Actions[%d].Name is %q, an action of the host: choose another name", n, a.Name)
 		}
 	}

@@ -303,6 +303,9 @@ func situationToProto(s Situation) *pluginv1.DecideRequest {
 				CuredWeight: e.CuredWeight, NotCuredWeight: e.NotCuredWeight}
 		}),
 		Statistics: statisticsToProto(s.Statistics),
+		Suspects: eachFromProto(s.Suspects, func(s Suspect) *pluginv1.Suspect {
+			return &pluginv1.Suspect{Kind: s.Kind, Id: s.ID, Measure: s.Measure, Share: s.Share, Rate: s.Rate, Clients: s.Clients}
+		}),
 	}
 }
 

@@ -26,11 +26,12 @@ type Action string
 
 // The actions of the host. A strategy may also propose those of its own plugin.
 const (
-	None             Action = "none"
-	LogWarning       Action = "log_warning"
-	ClearConnections Action = "clear_connections"
-	RestartService   Action = "restart_service"
-	EmergencyStop    Action = "emergency_stop"
+	None               Action = "none"
+	LogWarning         Action = "log_warning"
+	QuarantineOffender Action = "quarantine_offender"
+	ClearConnections   Action = "clear_connections"
+	RestartService     Action = "restart_service"
+	EmergencyStop      Action = "emergency_stop"
 )
 
 // Situation is everything a strategy may know.
@@ -50,6 +51,25 @@ type Situation struct {
 	Effects []Effect
 	// Statistics of the hub, to weigh how many would suffer; nil: none yet.
 	Statistics *Statistics
+	// Suspects are who and what causes most, the gravest first. Whether any of them
+	// would be put into quarantine, Actions says of QuarantineOffender.
+	Suspects []Suspect
+}
+
+// Suspect is somebody, or something, that causes much of one thing.
+type Suspect struct {
+	// Kind is what ID names: "client", "address", "token", "room" or "event".
+	Kind string
+	// ID may come from a client: do not trust it.
+	ID string
+	// Measure is what it causes: "failures" of the hub's own, "refusals" of input,
+	// "slow_writes", "bytes" or "events".
+	Measure string
+	// Share of all that is caused, 0 to 1, and Rate per second, both over the last
+	// minute or so.
+	Share, Rate float64
+	// Clients is how many clients that are connected are meant.
+	Clients int64
 }
 
 // Proposal is a strategy's answer.

@@ -24,7 +24,7 @@ func verbs() map[string]*cobra.Command {
 		if cmd.Hidden || cmd.Name() == "completion" {
 			return
 		}
-		if path := strings.TrimPrefix(cmd.CommandPath(), "host"); path != " config" { // which only holds others
+		if path := strings.TrimPrefix(cmd.CommandPath(), "host"); path != " config" && path != " quarantine" { // which only hold others
 			found[strings.TrimSpace(path)] = cmd
 		}
 		for _, sub := range cmd.Commands() {

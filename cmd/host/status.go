@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -71,6 +72,10 @@ func statusPage(p *page, s adminapi.Status) {
 	rows := [][]string{{"hub", s.Hub.State, hubDetail(s.Hub)}, {"breaker", s.Recovery.Breaker.State, breakerDetail(s)}}
 	if inc := s.Recovery.Incident; inc != nil {
 		rows = append(rows, []string{"incident", inc.ID, fmt.Sprintf("open for %s, %d attempts: %s", problem.Age(s.Timestamp.Sub(inc.Opened)), inc.Attempts, strings.Join(inc.Causes, ", "))})
+	}
+	rows = append(rows, suspectRows(s.Suspects)...)
+	if n := s.Hub.Quarantined; n > 0 {
+		rows = append(rows, []string{"quarantine", strconv.Itoa(n), "kept out: host quarantine list"})
 	}
 	p.table(rows)
 }

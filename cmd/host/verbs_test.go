@@ -30,6 +30,7 @@ type actedHost struct {
 	changes             []adminapi.PluginChange
 	history             adminapi.History
 	reload              error
+	quarantine          adminapi.Quarantine
 }
 
 func (a *actedHost) Status() adminapi.Status                     { return a.status }
@@ -44,6 +45,17 @@ func (a *actedHost) ReleasePlugin(n string) (adminapi.Plugin, error) {
 		}
 	}
 	return adminapi.Plugin{}, &problem.Error{Code: problem.NotFound, What: "there is no plugin " + n}
+}
+
+func (a *actedHost) Quarantine() adminapi.Quarantine { return a.quarantine }
+
+func (a *actedHost) ReleaseQuarantine(_ context.Context, id string) (adminapi.Quarantine, error) {
+	if id != "" && (len(a.quarantine.Entries) == 0 || id != a.quarantine.Entries[0].ID) {
+		return adminapi.Quarantine{}, &problem.Error{Code: problem.NotFound, What: "nobody is kept out under " + id}
+	}
+	released := a.quarantine
+	a.quarantine = adminapi.Quarantine{}
+	return released, nil
 }
 
 func (a *actedHost) ReloadPlugin(_ context.Context, n string) (adminapi.PluginChange, error) {
@@ -128,7 +140,7 @@ func verb(t *testing.T, env map[string]string, args ...string) said {
 	var out, errs bytes.Buffer
 	c := &cli{stdout: &out, stderr: &errs, getenv: func(k string) string { return env[k] }}
 	root := &cobra.Command{Use: "host", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(newStatusCommand(c), newCheckCommand(c), newPluginsCommand(c), newHistoryCommand(c), newReloadCommand(c), newStopCommand(c), newVersionCommand(c))
+	root.AddCommand(newStatusCommand(c), newCheckCommand(c), newPluginsCommand(c), newQuarantineCommand(c), newHistoryCommand(c), newReloadCommand(c), newStopCommand(c), newVersionCommand(c))
 	root.SetArgs(args)
 	root.SetOut(&out)
 	root.SetErr(&errs)

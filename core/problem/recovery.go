@@ -8,7 +8,7 @@ import (
 
 // Recovery is what is known of an attempt at recovery that did not help.
 type Recovery struct {
-	// Action is one of clear_connections, restart_service, emergency_stop,
+	// Action is one of quarantine_offender, clear_connections, restart_service, emergency_stop,
 	// log_warning, or an action of a plugin.
 	Action string
 	Reason string
@@ -54,6 +54,12 @@ func NewRecoveryFailed(p Platform, r Recovery) *Error {
 // recoverySteps are what a person can do after an action that failed.
 func recoverySteps(p Platform, action string) []string {
 	switch action {
+	case "quarantine_offender":
+		return []string{
+			"see who is kept out, and lift it for whom it was wrong: host quarantine list",
+			"see which check is ill, and who causes most: host status",
+			"Manually restart the hub, which keeps the port: host restart",
+		}
 	case "clear_connections":
 		return []string{
 			"see which check is ill, and why: host status",

@@ -5,16 +5,17 @@ type Action string
 
 // The actions of the host. A strategy may bring actions of its own.
 const (
-	None             Action = "none"
-	LogWarning       Action = "log_warning"
-	ClearConnections Action = "clear_connections"
-	RestartService   Action = "restart_service"
-	EmergencyStop    Action = "emergency_stop"
+	None               Action = "none"
+	LogWarning         Action = "log_warning"
+	QuarantineOffender Action = "quarantine_offender"
+	ClearConnections   Action = "clear_connections"
+	RestartService     Action = "restart_service"
+	EmergencyStop      Action = "emergency_stop"
 )
 
 // Actions lists the host's actions from the mildest to the last.
 func Actions() []Action {
-	return []Action{None, LogWarning, ClearConnections, RestartService, EmergencyStop}
+	return []Action{None, LogWarning, QuarantineOffender, ClearConnections, RestartService, EmergencyStop}
 }
 
 // IsAttempt says whether taking the action is an attempt: something that

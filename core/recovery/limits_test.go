@@ -223,7 +223,7 @@ func TestADecisionSaysWhatItWasMadeOnAndWhyNothingElse(t *testing.T) {
 			t.Errorf("no reason why not %s", a.Action)
 		}
 	}
-	if len(why) != 3 || why[EmergencyStop] != RuleNeedsCritical || why[RestartService] != RuleNotProposed || why[LogWarning] != RuleNotProposed {
+	if len(why) != 4 || why[QuarantineOffender] != RuleNotProposed || why[EmergencyStop] != RuleNeedsCritical || why[RestartService] != RuleNotProposed || why[LogWarning] != RuleNotProposed {
 		t.Errorf("alternatives %v", why)
 	}
 	if r.Status = health.Critical; inputsOf(r, "").Digest == d.Inputs.Digest {

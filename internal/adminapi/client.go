@@ -83,6 +83,22 @@ func (c *Client) RescanPlugins(ctx context.Context) (p PluginChanges, err error)
 	return p, err
 }
 
+// Quarantine is who is kept out.
+func (c *Client) Quarantine(ctx context.Context) (q Quarantine, err error) {
+	_, err = c.do(ctx, callTimeout, http.MethodGet, "/quarantine", nil, &q)
+	return q, err
+}
+
+// ReleaseQuarantine lets one in again, or everybody when the id is empty.
+func (c *Client) ReleaseQuarantine(ctx context.Context, id string) (q Quarantine, err error) {
+	path := "/quarantine/release"
+	if id != "" {
+		path = "/quarantine/" + url.PathEscape(id) + "/release"
+	}
+	_, err = c.do(ctx, answerTimeout+time.Second, http.MethodPost, path, struct{}{}, &q)
+	return q, err
+}
+
 // History is what happened within the window, at most limit of each kind.
 func (c *Client) History(ctx context.Context, window time.Duration, limit int) (h History, err error) {
 	query := url.Values{"limit": {strconv.Itoa(limit)}, "window": {strconv.FormatFloat(window.Seconds(), 'f', -1, 64)}}

@@ -52,6 +52,7 @@ func newFakeHost() *fakeHost {
 			Enabled: true, Available: true, Why: "because", Strategy: "graded", Breaker: Breaker{State: "closed", FailureThreshold: 5},
 			Incident: &Incident{ID: "inc-1", Opened: moment, Causes: []string{"process_resources"}}, Attempts: 1, Last: &event,
 		},
+		Suspects: []Suspect{{Kind: "client", Name: "abc", Measure: "refusals", Share: 0.9, Rate: 50, Clients: 1, Address: "10.0.0.1"}},
 	}
 	return f
 }
@@ -109,6 +110,23 @@ func (f *fakeHost) ReloadPlugin(_ context.Context, name string) (PluginChange, e
 func (f *fakeHost) RescanPlugins(ctx context.Context) (PluginChanges, error) {
 	c, err := f.ReloadPlugin(ctx, "process")
 	return PluginChanges{SchemaVersion: SchemaVersion, Changes: []PluginChange{c}}, err
+}
+
+func (f *fakeHost) quarantine() Quarantine {
+	return Quarantine{SchemaVersion: SchemaVersion, Entries: []Quarantined{{
+		ID: "qua-1", Kind: "client", Name: "abc", Address: "10.0.0.1", Measure: "refusals", Share: 0.9, Rate: 50, Since: moment, Until: moment, Incident: "inc-1",
+	}}}
+}
+
+func (f *fakeHost) Quarantine() Quarantine { return f.quarantine() }
+
+func (f *fakeHost) ReleaseQuarantine(_ context.Context, id string) (Quarantine, error) {
+	defer f.lock()()
+	if id != "" && id != "qua-1" {
+		return Quarantine{}, &problem.Error{Code: problem.NotFound, What: "nobody is kept out under " + id}
+	}
+	f.released = append(f.released, "quarantine "+id)
+	return f.quarantine(), nil
 }
 
 func (f *fakeHost) History(window time.Duration, limit int) History {

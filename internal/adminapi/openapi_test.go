@@ -107,7 +107,7 @@ func problemCodes(rt route) []int {
 }
 
 func operationID(rt route) string {
-	words := strings.FieldsFunc(strings.ReplaceAll(rt.path, "{name}", ""), func(r rune) bool { return r == '/' || r == '-' || r == '.' })
+	words := strings.FieldsFunc(strings.NewReplacer("{name}", "", "{id}", "one").Replace(rt.path), func(r rune) bool { return r == '/' || r == '-' || r == '.' })
 	id := strings.ToLower(rt.method)
 	for _, w := range words {
 		id += strings.ToUpper(w[:1]) + w[1:]
@@ -202,7 +202,7 @@ func exchanges() []exchange {
 	panics := func(f *fakeHost) { f.panics = true }
 	var all []exchange
 	for _, rt := range routes() {
-		path := Prefix + strings.ReplaceAll(rt.path, "{name}", "process")
+		path := Prefix + strings.NewReplacer("{name}", "process", "{id}", "qua-1").Replace(rt.path)
 		body := map[string]string{"/log-level": `{"level":"debug"}`, "/recovery": `{"enabled":true}`, "/monitoring": `{"enabled":true}`}[rt.path]
 		good := 200
 		if rt.path == "/stop" {
@@ -236,6 +236,7 @@ func exchanges() []exchange {
 		exchange{why: "no such probe", method: "GET", path: "/api/v1/check?probe=alive", want: 400},
 		exchange{why: "no such plugin", method: "POST", path: "/api/v1/plugins/nobody/release", want: 404},
 		exchange{why: "no such plugin", method: "POST", path: "/api/v1/plugins/nobody/reload", want: 404},
+		exchange{why: "nobody there", method: "POST", path: "/api/v1/quarantine/qua-9/release", want: 404},
 		exchange{why: "a start that takes too long", method: "POST", path: "/api/v1/plugins/process/reload", set: func(f *fakeHost) { f.hangs = true }, want: 504},
 		exchange{why: "not as host is now", method: "POST", path: "/api/v1/plugins/process/reload", set: unwell, want: 409},
 		exchange{why: "a folder that takes too long", method: "POST", path: "/api/v1/plugins/reload", set: func(f *fakeHost) { f.hangs = true }, want: 504},
@@ -300,6 +301,9 @@ func TestEveryAnswerIsAsTheOpenAPIDocumentSays(t *testing.T) {
 		path, _, _ := strings.Cut(e.path, "?")
 		if rest, of := strings.CutPrefix(path, Prefix+"/plugins/"); of && strings.Contains(rest, "/") {
 			path = Prefix + "/plugins/{name}/" + rest[strings.LastIndex(rest, "/")+1:]
+		}
+		if rest, of := strings.CutPrefix(path, Prefix+"/quarantine/"); of && strings.Contains(rest, "/") {
+			path = Prefix + "/quarantine/{id}/" + rest[strings.LastIndex(rest, "/")+1:]
 		}
 		if paths[path] == nil {
 			continue // there is no such path, as it should be

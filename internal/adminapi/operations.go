@@ -27,6 +27,12 @@ type Operations interface {
 	ReloadPlugin(ctx context.Context, name string) (PluginChange, error)
 	// RescanPlugins does so for the whole plugin folder.
 	RescanPlugins(ctx context.Context) (PluginChanges, error)
+	// Quarantine is who is kept out now.
+	Quarantine() Quarantine
+	// ReleaseQuarantine lets one in again by its id, or everybody when that is empty,
+	// and returns who that was. The error has the code not_found when nobody is kept
+	// out under that id. It takes at most 2 s, also while the hub hangs.
+	ReleaseQuarantine(ctx context.Context, id string) (Quarantine, error)
 	// History is what happened within the window, newest first, at most limit of
 	// each kind.
 	History(window time.Duration, limit int) History

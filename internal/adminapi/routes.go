@@ -81,6 +81,16 @@ func routes() []route {
 			method: http.MethodPost, path: "/plugins/reload", summary: "Look at the whole plugin folder again: install, exchange and remove.",
 			request: struct{}{}, responses: map[int]any{200: PluginChanges{}}, problems: []int{409, 504}, timeout: pluginTimeout, answer: (*call).rescan,
 		},
+		tells("/quarantine", "Who is kept out, because it caused most of the trouble of an ill hub.", Quarantine{}, func(c *call) any { return c.ops.Quarantine() }),
+		{
+			method: http.MethodPost, path: "/quarantine/{id}/release", summary: "Let one in again who is kept out.",
+			parameters: []parameter{{"id", "path", "Its id, e.g. qua-1.", map[string]any{"type": "string"}}},
+			request:    struct{}{}, responses: map[int]any{200: Quarantine{}}, problems: []int{404}, answer: (*call).releaseQuarantine,
+		},
+		{
+			method: http.MethodPost, path: "/quarantine/release", summary: "Let everybody in again who is kept out.",
+			request: struct{}{}, responses: map[int]any{200: Quarantine{}}, answer: (*call).releaseQuarantine,
+		},
 		{
 			method: http.MethodGet, path: "/history", summary: "Reports, transitions and recoveries, newest first.",
 			parameters: []parameter{
@@ -157,6 +167,14 @@ func (c *call) rescan() (int, any, error) {
 	}
 	done, err := c.ops.RescanPlugins(c.r.Context())
 	return http.StatusOK, done, err
+}
+
+func (c *call) releaseQuarantine() (int, any, error) {
+	if err := decode(c.body, &struct{}{}); err != nil {
+		return 0, nil, err
+	}
+	released, err := c.ops.ReleaseQuarantine(c.r.Context(), c.r.PathValue("id"))
+	return http.StatusOK, released, err
 }
 
 func (c *call) history() (int, any, error) {

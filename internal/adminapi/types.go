@@ -29,6 +29,49 @@ type Status struct {
 	Monitoring Monitoring   `json:"monitoring"`
 	Checks     []CheckState `json:"checks"`
 	Recovery   Recovery     `json:"recovery"`
+	// Suspects are who and what causes most of the failures, refusals, slow writes,
+	// bytes and events, in this order.
+	Suspects []Suspect `json:"suspects"`
+}
+
+// Suspect is somebody, or something, that causes much of one thing.
+type Suspect struct {
+	Kind string `json:"kind" jsonschema:"enum=client,enum=address,enum=token,enum=room,enum=event"`
+	// Name may come from a client.
+	Name    string `json:"name"`
+	Measure string `json:"measure" jsonschema:"enum=failures,enum=refusals,enum=slow_writes,enum=bytes,enum=events"`
+	// Share of all that is caused, 0 to 1, and the rate, over the last minute or so.
+	Share float64 `json:"share"`
+	Rate  float64 `json:"per_second"`
+	// Clients is how many connected clients are meant.
+	Clients int64 `json:"clients"`
+	// Address is where a client comes from.
+	Address string `json:"address,omitempty"`
+}
+
+// Quarantine is who is kept out, oldest first.
+type Quarantine struct {
+	SchemaVersion int           `json:"schema_version"`
+	Entries       []Quarantined `json:"entries"`
+}
+
+// Quarantined is somebody who is kept out for a while.
+type Quarantined struct {
+	// ID is what release takes, e.g. qua-1.
+	ID   string `json:"id"`
+	Kind string `json:"kind" jsonschema:"enum=client,enum=address,enum=token"`
+	// Name may come from a client.
+	Name string `json:"name"`
+	// Address is where a client came from.
+	Address string `json:"address,omitempty"`
+	// Measure, Share and Rate are what it did.
+	Measure string    `json:"measure" jsonschema:"enum=failures,enum=refusals,enum=slow_writes,enum=bytes,enum=events"`
+	Share   float64   `json:"share"`
+	Rate    float64   `json:"per_second"`
+	Since   time.Time `json:"since"`
+	Until   time.Time `json:"until"`
+	// Incident in which it was put there.
+	Incident string `json:"incident"`
 }
 
 // Server is the host process and where it listens.
@@ -66,6 +109,8 @@ type Hub struct {
 	LastExit         string `json:"last_exit"`
 	ClientsConnected int64  `json:"clients_connected"`
 	EventsProcessed  uint64 `json:"events_processed"`
+	// Quarantined is how many are kept out now.
+	Quarantined int `json:"quarantined"`
 }
 
 // Monitoring is how health is watched.

@@ -46,14 +46,15 @@ type App struct {
 	owner     net.Listener // the unix socket of the command line
 	ownerAPI  *http.Server // on owner
 
-	phase     atomic.Value  // httpapi.Phase
-	emergency chan string   // the reason; sent once, by the action, read by Run
-	asked     chan string   // the reason of a stop; sent by the admin API, dropped when one waits, read by Run
-	serving   chan struct{} // closed when the first hub serves
-	firstHub  sync.Once
-	begin     chan struct{} // closed when the first round of checks may begin
-	settings  *settings
-	recovered recoveries
+	phase      atomic.Value  // httpapi.Phase
+	emergency  chan string   // the reason; sent once, by the action, read by Run
+	asked      chan string   // the reason of a stop; sent by the admin API, dropped when one waits, read by Run
+	serving    chan struct{} // closed when the first hub serves
+	firstHub   sync.Once
+	begin      chan struct{} // closed when the first round of checks may begin
+	settings   *settings
+	recovered  recoveries
+	quarantine quarantine
 	// certificate is nil when clients connect without TLS.
 	certificate *certificate
 	manager     *systemd.Notifier // of services; nil: there is none

@@ -80,6 +80,7 @@ func (a *App) statistics() *pluginhost.Statistics {
 		ClientDescriptors: s.GetClientDescriptors(), HistorySize: s.GetHistorySize(), MaxConnections: s.GetMaxConnections(), Goroutines: s.GetGoroutines(),
 		LogFailure: s.GetLogFailure(),
 	}
+	out.Suspects = suspectsOf(s)
 	if s.GetTakenAt() != nil {
 		out.TakenAt = s.GetTakenAt().AsTime()
 	}
@@ -146,6 +147,9 @@ func (s *actor) Actions() []recovery.ActionState {
 			state.Applicable, state.Reason = false, "it is switched off in the configuration"
 		case action == recovery.ClearConnections && hub.State != hubproc.Running:
 			state.Applicable, state.Reason = false, fmt.Sprintf("the hub is %s: it has no connections to clear", hub.State)
+		case action == recovery.QuarantineOffender:
+			found, why := a.offenders()
+			state.Applicable, state.Reason = len(found) > 0, why
 		}
 		states = append(states, state)
 	}
@@ -161,6 +165,8 @@ func (s *actor) Actions() []recovery.ActionState {
 func (s *actor) Act(ctx context.Context, order monitor.Order) error {
 	a := (*App)(s)
 	switch order.Action {
+	case recovery.QuarantineOffender:
+		return a.quarantineOffenders(ctx, order)
 	case recovery.ClearConnections:
 		closed, err := a.keeper.ClearConnections(ctx, order.Reason)
 		if err == nil {

@@ -40,6 +40,8 @@ func (o *operations) Status() adminapi.Status {
 		Checks:     adminapi.Checks(v.View),
 		Recovery:   adminapi.RecoveryOf(s.Monitoring.Current.Recovery, now),
 	}
+	suspects, _ := a.suspects()
+	out.Suspects, out.Hub.Quarantined = adminSuspects(suspects), len(a.quarantine.present(now))
 	out.Recovery.Available, out.Recovery.Why, out.Recovery.Strategy = s.Recovery.Available, s.Recovery.Why, s.Recovery.Strategy
 	return out
 }

@@ -245,7 +245,7 @@ func named(actions []string) map[recovery.Action]bool {
 
 func disabledActions(a config.Actions) map[recovery.Action]bool {
 	return map[recovery.Action]bool{
-		recovery.LogWarning: !a.LogWarning, recovery.ClearConnections: !a.ClearConnections,
+		recovery.LogWarning: !a.LogWarning, recovery.QuarantineOffender: !a.QuarantineOffender, recovery.ClearConnections: !a.ClearConnections,
 		recovery.RestartService: !a.RestartService, recovery.EmergencyStop: !a.EmergencyStop,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/upkeephub/upkeep/internal/httpapi"
 	"github.com/upkeephub/upkeep/internal/hubproc"
@@ -63,7 +64,9 @@ func (a *App) hubSnapshot() httpapi.Hub {
 		State: string(k.State), Accepting: k.State == hubproc.Running, PID: k.PID, Generation: k.LastGeneration,
 		Restarts: uint64(k.Restarts), LastExit: k.LastExit, Missed: k.Missed,
 	}
+	h.Quarantine = shownQuarantine(a.quarantine.present(time.Now()))
 	if st := k.Statistics; st != nil {
+		h.Suspects = shownSuspects(suspectsOf(st))
 		h.Statistics = httpapi.Statistics{
 			ConnectedClients: st.GetConnectedClients(), ClientsServed: st.GetClientsServed(), EventsProcessed: st.GetEventsProcessed(),
 			EventsFailed: st.GetEventsFailed(), Errors: st.GetErrors(), ClientVersions: st.GetClientVersions(), HistorySize: st.GetHistorySize(),

@@ -100,6 +100,7 @@ type Recovery struct {
 	Approval            Approval       `json:"approval"`
 	DryRun              DryRun         `json:"dry_run"`
 	SafeMode            SafeMode       `json:"safe_mode"`
+	Quarantine          Quarantine     `json:"quarantine"`
 	// EmergencyStop says what host does after emergency_stop: "exit" or "hold".
 	EmergencyStop string `json:"emergency_stop" want:"exit|hold"`
 }
@@ -145,10 +146,21 @@ type SafeMode struct {
 
 // Actions says which actions may be taken at all.
 type Actions struct {
-	LogWarning       bool `json:"log_warning"`
-	ClearConnections bool `json:"clear_connections"`
-	RestartService   bool `json:"restart_service"`
-	EmergencyStop    bool `json:"emergency_stop"`
+	LogWarning         bool `json:"log_warning"`
+	QuarantineOffender bool `json:"quarantine_offender"`
+	ClearConnections   bool `json:"clear_connections"`
+	RestartService     bool `json:"restart_service"`
+	EmergencyStop      bool `json:"emergency_stop"`
+}
+
+// Quarantine says when few clients are kept out because they cause most of the trouble.
+type Quarantine struct {
+	// MinSharePercent is what they cause together.
+	MinSharePercent int `json:"min_share_percent" want:"10..100"`
+	// MaxOffenders is how many are few.
+	MaxOffenders int `json:"max_offenders" want:"1..20"`
+	// Duration is how long they are kept out.
+	Duration Seconds `json:"duration" want:"1..86400"`
 }
 
 // Events says what is kept of events.
@@ -354,7 +366,8 @@ func Default() Config {
 			Approval:       Approval{Actions: []string{}, Timeout: seconds(300), Default: "deny"},
 			DryRun:         DryRun{Actions: []string{}},
 			SafeMode:       SafeMode{Starts: 5, Window: seconds(60), Healthy: seconds(600)},
-			Actions:        Actions{LogWarning: true, ClearConnections: true, RestartService: true, EmergencyStop: true},
+			Actions:        Actions{LogWarning: true, QuarantineOffender: true, ClearConnections: true, RestartService: true, EmergencyStop: true},
+			Quarantine:     Quarantine{MinSharePercent: 50, MaxOffenders: 3, Duration: seconds(600)},
 			EmergencyStop:  "exit",
 		},
 		Events: Events{History: 10_000, LogEvents: 100_000, LogMB: 64, LogAge: seconds(86_400), LogSync: "interval", RecoveryWindow: seconds(120)},

@@ -86,6 +86,11 @@ var descriptions = map[string]string{
 	"recovery.actions.restart_service":                "Replace the hub.",
 	"recovery.actions.emergency_stop":                 "Take the hub down.",
 	"recovery.emergency_stop":                         "exit: host ends with exit code 8. hold: the hub is down and host stays, with /health answering 503 on the admin listener.",
+	"recovery.actions.quarantine_offender":            "Disconnect and keep out, for a while, the few clients that cause most of the trouble.",
+	"recovery.quarantine":                             "When few are kept out because they cause most of the trouble of an ill hub.",
+	"recovery.quarantine.min_share_percent":           "What they must cause together, of all failures, refusals, slow writes, bytes or events, in percent.",
+	"recovery.quarantine.max_offenders":               "How many may be kept out by one action.",
+	"recovery.quarantine.duration":                    "Seconds for which they are kept out.",
 
 	"events":                 "What is kept of events.",
 	"events.history":         "Events that get_history can give.",

@@ -105,6 +105,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			ActionTimeouts: ActionTimeouts{ClearConnections: seconds(1), RestartService: seconds(20), EmergencyStop: seconds(3)},
 			Approval:       Approval{Actions: []string{"restart_service"}, Timeout: seconds(60), Default: "approve"},
 			DryRun:         DryRun{Enabled: true, Actions: []string{"emergency_stop", "page_somebody"}},
+			Quarantine:     Quarantine{MinSharePercent: 80, MaxOffenders: 2, Duration: seconds(60)},
 			SafeMode:       SafeMode{Starts: 3, Window: seconds(30), Healthy: seconds(120)},
 			CircuitBreaker: CircuitBreaker{FailureThreshold: 2, Timeout: seconds(30), SuccessThreshold: 1, FailureWindow: seconds(600), TrialTimeout: seconds(90)},
 			EmergencyStop:  "hold",

@@ -157,6 +157,8 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 			value = "4194304"
 		case "limits.slow_clients":
 			value = "drop"
+		case "recovery.quarantine.min_share_percent":
+			value = "10"
 		case "recovery.approval.default":
 			value = "approve"
 		case "admin.token":

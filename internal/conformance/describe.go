@@ -26,7 +26,7 @@ var (
 )
 
 // hostActions are words that a plugin's own action must not have.
-var hostActions = []string{"none", "log_warning", "clear_connections", "restart_service", "emergency_stop"}
+var hostActions = []string{"none", "log_warning", "quarantine_offender", "clear_connections", "restart_service", "emergency_stop"}
 
 const (
 	maxSchema = 256 << 10 // bytes

@@ -160,7 +160,7 @@ func applicabilityRule(ctx context.Context, k *kit) *breach {
 	if b != nil {
 		return b
 	}
-	own := []string{"none", "log_warning", "clear_connections", "restart_service", "emergency_stop"}
+	own := []string{"none", "log_warning", "quarantine_offender", "clear_connections", "restart_service", "emergency_stop"}
 	for _, a := range k.description.GetActions() {
 		own = append(own, a.GetName())
 	}

@@ -75,6 +75,19 @@ type processInfo struct {
 type hubDiagnostics struct {
 	hubBody
 	Statistics hubStatistics `json:"statistics"`
+	// Suspects are who and what causes most, the gravest first.
+	Suspects   []Suspect         `json:"suspects"`
+	Quarantine []quarantinedBody `json:"quarantine"`
+}
+
+type quarantinedBody struct {
+	ID       string `json:"id"`
+	Kind     string `json:"kind"`
+	Name     string `json:"name"`
+	Measure  string `json:"measure"`
+	Since    string `json:"since"`
+	Until    string `json:"until"`
+	Incident string `json:"incident"`
 }
 
 type hubStatistics struct {
@@ -147,9 +160,12 @@ func (a *api) diagnostics(w http.ResponseWriter, r *http.Request) {
 			EventsFailed: st.EventsFailed, Errors: st.Errors, LastActivity: optionalStamp(st.LastActivity), HistorySize: st.HistorySize,
 			SessionsRecovered: st.SessionsRecovered, LogFailure: st.LogFailure,
 			ClientVersions: notNil(st.ClientVersions), TakenAt: optionalStamp(st.Taken),
-		}},
+		}, Suspects: append([]Suspect{}, m.Hub.Suspects...), Quarantine: make([]quarantinedBody, len(m.Hub.Quarantine))},
 		Plugins: make([]pluginBody, len(m.Plugins)), SkippedPlugins: append([]Skipped{}, m.Skipped...), PluginTrust: m.PluginTrust,
 		Health: m.healthExport(), Recovery: m.recoveryExport(), Configuration: append([]Setting{}, a.opts.Configuration()...),
+	}
+	for i, q := range m.Hub.Quarantine {
+		body.Hub.Quarantine[i] = quarantinedBody{q.ID, q.Kind, q.Name, q.Measure, stamp(q.Since), stamp(q.Until), q.Incident}
 	}
 	for i, p := range m.Plugins {
 		body.Plugins[i] = pluginBody{

@@ -92,6 +92,29 @@ type Hub struct {
 	// Missed heartbeats in a row.
 	Missed     int
 	Statistics Statistics
+	// Suspects are who and what causes most, the gravest first. What they are called
+	// may come from clients: shown, but never a metric label.
+	Suspects []Suspect
+	// Quarantine is who is kept out now.
+	Quarantine []Quarantined
+}
+
+// Suspect is somebody, or something, that causes much of one thing.
+type Suspect struct {
+	Kind    string  `json:"kind"`
+	Name    string  `json:"name"`
+	Measure string  `json:"measure"`
+	Share   float64 `json:"share"`
+	Rate    float64 `json:"per_second"`
+	Clients int64   `json:"clients"`
+	Address string  `json:"address,omitempty"`
+}
+
+// Quarantined is somebody who is kept out for a while.
+type Quarantined struct {
+	ID, Kind, Name, Measure string
+	Since, Until            time.Time
+	Incident                string
 }
 
 // Statistics of the hub. Totals never fall.

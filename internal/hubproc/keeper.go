@@ -39,9 +39,11 @@ type Keeper struct {
 
 	emitting sync.Mutex // one event at a time
 
-	mu       sync.Mutex
-	snapshot Snapshot
-	current  *worker // in service
+	mu         sync.Mutex
+	snapshot   Snapshot
+	current    *worker // in service
+	arriving   *worker // about to accept; nil: none
+	quarantine quarantine
 
 	// generation belongs to whoever brings a hub up; there is never more than one.
 	generation uint64

@@ -259,6 +259,7 @@ func (k *Keeper) bringUp(ctx context.Context, old *worker, reason string) (o out
 	}
 	k.emit(Event{Kind: Launched, PID: w.proc.PID(), Generation: generation, Cause: reason})
 	failed := func(err error) outcome {
+		k.arrive(nil)
 		exit := w.kill()
 		text := err.Error()
 		if ctx.Err() == nil {
@@ -289,7 +290,7 @@ func (k *Keeper) bringUp(ctx context.Context, old *worker, reason string) (o out
 	}
 	accepting, cancel := awakeTimeout(ctx, k.opts.StartDeadline, k.opts.OwnLateness)
 	defer cancel()
-	stats, roundTrip, err := w.accept(accepting, k.Snapshot().Statistics)
+	stats, roundTrip, err := w.accept(accepting, k.Snapshot().Statistics, k.arrive(w))
 	if err != nil {
 		return failed(err)
 	}
@@ -300,7 +301,7 @@ func (k *Keeper) bringUp(ctx context.Context, old *worker, reason string) (o out
 func (k *Keeper) adopt(w *worker, o outcome) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.current = w
+	k.current, k.arriving = w, nil
 	s := &k.snapshot
 	s.State = Running
 	s.PID, s.StartTicks, s.Generation = w.proc.PID(), w.proc.StartTicks(), w.generation
@@ -346,7 +347,7 @@ func (k *Keeper) withdraw(w *worker, last *hubv1.Statistics) {
 	}
 	if last != nil {
 		last = proto.CloneOf(last)
-		last.ConnectedClients, last.ClientDescriptors, last.ClientVersions, last.LogFailure = 0, 0, nil, ""
+		last.ConnectedClients, last.ClientDescriptors, last.ClientVersions, last.LogFailure, last.Suspects = 0, 0, nil, "", nil
 		s.Statistics = last
 	}
 }

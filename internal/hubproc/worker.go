@@ -196,8 +196,8 @@ func (w *worker) load(ctx context.Context) error {
 }
 
 // accept lets clients in and waits for the first heartbeat.
-func (w *worker) accept(ctx context.Context, base *hubv1.Statistics) (*hubv1.Statistics, time.Duration, error) {
-	if _, err := w.client.Accept(ctx, &hubv1.AcceptRequest{Base: base}); err != nil {
+func (w *worker) accept(ctx context.Context, base *hubv1.Statistics, quarantine *hubv1.Quarantine) (*hubv1.Statistics, time.Duration, error) {
+	if _, err := w.client.Accept(ctx, &hubv1.AcceptRequest{Base: base, Quarantine: quarantine}); err != nil {
 		return nil, 0, w.explain(ctx, "accept clients", err)
 	}
 	w.accepting = time.Now()

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/upkeephub/upkeep/core/health"
+	"github.com/upkeephub/upkeep/core/recovery"
 )
 
 // Target says what a checker is to look at.
@@ -42,6 +43,8 @@ type Statistics struct {
 	Goroutines        int64 // of the hub; 0: it did not say
 	// LogFailure says why events are kept in memory only; empty: they are not.
 	LogFailure string
+	// Suspects are who and what causes most; only a strategy is told.
+	Suspects []recovery.Suspect
 }
 
 // CheckInput is everything a checker needs for one look.

@@ -147,12 +147,29 @@ func incidentToProto(i recovery.Incident) *pluginv1.Incident {
 	return p
 }
 
+// maxSuspects bounds those that a strategy is told of.
+const maxSuspects = 50
+
+func suspectsToProto(s *Statistics) []*pluginv1.Suspect {
+	if s == nil {
+		return nil
+	}
+	var list []*pluginv1.Suspect
+	for _, one := range s.Suspects[:min(len(s.Suspects), maxSuspects)] {
+		list = append(list, &pluginv1.Suspect{
+			Kind: one.Kind, Id: validText(one.ID), Measure: one.Measure, Share: one.Share, Rate: one.Rate, Clients: one.Clients,
+		})
+	}
+	return list
+}
+
 // decideToProto writes a request; of the history, as many of the newest reports
 // as fit.
 func decideToProto(r recovery.Request, stats *Statistics) *pluginv1.DecideRequest {
 	p := &pluginv1.DecideRequest{
 		Now: timeToProto(r.Now), Report: reportToProto(r.Report), Incident: incidentToProto(r.Incident), Statistics: statisticsToProto(stats),
 	}
+	p.Suspects = suspectsToProto(stats)
 	size := 0
 	for _, report := range r.History[:min(len(r.History), maxHistoryReports)] {
 		past := pastReportToProto(report)

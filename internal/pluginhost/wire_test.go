@@ -94,6 +94,7 @@ func fullStatistics() *Statistics {
 	return &Statistics{
 		Generation: 1, ConnectedClients: 2, ClientsServed: 3, EventsProcessed: 4, EventsFailed: 5, Errors: 6, LastActivity: noon,
 		ClientDescriptors: 7, HistorySize: 8, TakenAt: noon, MaxConnections: 9, Goroutines: 10, LogFailure: "full",
+		Suspects: []recovery.Suspect{{Kind: "client", ID: "a", Measure: "bytes", Share: 0.5, Rate: 2, Clients: 1}},
 	}
 }
 

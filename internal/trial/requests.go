@@ -39,8 +39,8 @@ var hostActions = []string{"log_warning", "clear_connections", "restart_service"
 
 // DecideRequest is what a host would ask of a strategy when one check has been
 // of that status in the last three reports of a new incident. Every action of
-// the host can run, and so can own, those of the plugin itself. The same
-// arguments give the same request.
+// the host can run, but for quarantine_offender, since no client stands out, and so
+// can own, those of the plugin itself. The same arguments give the same request.
 func DecideRequest(status pluginv1.Status, own ...string) *pluginv1.DecideRequest {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	report := func(sequence uint64, age time.Duration) *pluginv1.Report {
@@ -66,6 +66,7 @@ func DecideRequest(status pluginv1.Status, own ...string) *pluginv1.DecideReques
 		r.Incident = &pluginv1.Incident{Id: "inc-trial", OpenedAt: opened, Causes: []string{"network_connectivity"}}
 		r.Transitions = []*pluginv1.Transition{{Time: opened, From: pluginv1.Status_STATUS_HEALTHY, To: status}}
 	}
+	r.Actions = append(r.Actions, &pluginv1.ActionState{Action: "quarantine_offender", Reason: "no client stands out"})
 	for _, action := range append(append([]string{}, hostActions...), own...) {
 		r.Actions = append(r.Actions, &pluginv1.ActionState{Action: action, Applicable: true})
 	}

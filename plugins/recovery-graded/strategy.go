@@ -25,8 +25,13 @@ const (
 	ruleLadderExhausted = "ladder_exhausted"   // critical, and no rung is left
 )
 
-// ladder are the rungs that are attempts, lowest first.
-var ladder = []sdk.Action{sdk.ClearConnections, sdk.RestartService, sdk.EmergencyStop}
+// ladder are the rungs that are attempts, lowest first. When few clients cause most
+// of the trouble they go before anything is done that everybody feels: the first rung
+// can run only then.
+var ladder = []sdk.Action{sdk.QuarantineOffender, sdk.ClearConnections, sdk.RestartService, sdk.EmergencyStop}
+
+// mild is how many of the rungs warnings may take.
+const mild = 2
 
 // settings is the strategy's configuration.
 type settings struct {
@@ -126,15 +131,24 @@ func warning(limits settings, s sdk.Situation, seen tally) sdk.Proposal {
 	case !s.Report.Time.After(logged):
 		return none(ruleJustLogged, "This incident's warning was logged with this report; the next one may escalate.")
 	case seen.warned < limits.WarningThreshold || seen.ill <= limits.WarningThreshold && logged.IsZero():
-		return none(ruleTooFew, "%d reports within %v warn of more than load: at least %d are needed to clear connections, after the one that would be logged.",
+		return none(ruleTooFew, "%d reports within %v warn of more than load: at least %d are needed to act, after the one that would be logged.",
 			seen.warned, window, limits.WarningThreshold)
-	case remembered(s, sdk.ClearConnections):
-		return none(ruleWarningAtEnd, "%d warnings within %v, but lately clear_connections did not help against %v, and warnings justify no more.", seen.warned, window, s.Incident.Causes)
-	case firstUntried(s.Incident) > 0 || !applicable(s, sdk.ClearConnections):
-		return none(ruleWarningAtEnd, "%d warnings within %v, but clear_connections was tried or cannot run, and warnings justify no more.", seen.warned, window)
 	}
-	return sdk.Proposal{Action: sdk.ClearConnections, Rule: ruleWarning, Reason: fmt.Sprintf(
-		"%d warnings within %v, at least %d needed, and it goes on after this incident's warning.", seen.warned, window, limits.WarningThreshold)}
+	passed := false
+	for _, rung := range ladder[min(firstUntried(s.Incident), mild):mild] {
+		switch {
+		case !applicable(s, rung):
+		case remembered(s, rung):
+			passed = true
+		default:
+			return sdk.Proposal{Action: rung, Rule: ruleWarning, Reason: fmt.Sprintf(
+				"%d warnings within %v, at least %d needed, and it goes on after this incident's warning.", seen.warned, window, limits.WarningThreshold)}
+		}
+	}
+	if passed {
+		return none(ruleWarningAtEnd, "%d warnings within %v, but lately clear_connections did not help against %v, and warnings justify no more.", seen.warned, window, s.Incident.Causes)
+	}
+	return none(ruleWarningAtEnd, "%d warnings within %v, but clear_connections was tried or cannot run, and warnings justify no more.", seen.warned, window)
 }
 
 // firstUntried is the index of the rung above the highest that was attempted in

@@ -13,7 +13,7 @@ import (
 var (
 	anyStatus  = rapid.SampledFrom([]sdk.Status{sdk.Unknown, sdk.Healthy, sdk.Warning, sdk.Critical, sdk.Status(9)})
 	anyOutcome = rapid.SampledFrom([]sdk.Outcome{sdk.OutcomeUnknown, sdk.OutcomePending, sdk.OutcomeCured, sdk.OutcomeNotCured, sdk.OutcomeFailed, sdk.OutcomeTimedOut})
-	anyAction  = rapid.SampledFrom([]sdk.Action{sdk.None, sdk.LogWarning, sdk.ClearConnections, sdk.RestartService, sdk.EmergencyStop, "page_somebody"})
+	anyAction  = rapid.SampledFrom([]sdk.Action{sdk.None, sdk.LogWarning, sdk.QuarantineOffender, sdk.ClearConnections, sdk.RestartService, sdk.EmergencyStop, "page_somebody"})
 	anyTime    = rapid.Map(rapid.IntRange(-400, 400), func(n int) time.Time { return start.Add(time.Duration(n) * time.Second) })
 )
 
@@ -150,7 +150,7 @@ func TestTheSameSituationGivesTheSameAnswer(t *testing.T) {
 
 func TestAWorseCurrentReportNeverLeadsToLess(t *testing.T) {
 	rank := func(a sdk.Action) int {
-		return slices.Index([]sdk.Action{sdk.None, sdk.LogWarning, sdk.ClearConnections, sdk.RestartService, sdk.EmergencyStop}, a)
+		return slices.Index([]sdk.Action{sdk.None, sdk.LogWarning, sdk.QuarantineOffender, sdk.ClearConnections, sdk.RestartService, sdk.EmergencyStop}, a)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		s := anySituation.Draw(t, "situation")

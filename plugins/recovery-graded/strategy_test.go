@@ -20,6 +20,7 @@ type episode struct {
 	incident sdk.Incident
 	cannot   []sdk.Action
 	effects  []sdk.Effect
+	stands   bool // an offender stands out
 }
 
 func newEpisode() *episode {
@@ -34,6 +35,7 @@ func (e *episode) next(checks ...sdk.CheckResult) sdk.Proposal {
 	for _, a := range []sdk.Action{sdk.LogWarning, sdk.ClearConnections, sdk.RestartService, sdk.EmergencyStop} {
 		s.Actions = append(s.Actions, sdk.ActionState{Action: a, Applicable: !slices.Contains(e.cannot, a)})
 	}
+	s.Actions = append(s.Actions, sdk.ActionState{Action: sdk.QuarantineOffender, Applicable: e.stands})
 	p := decide(e.limits, s)
 	switch p.Action {
 	case sdk.None:
@@ -321,5 +323,31 @@ func TestAFaultThatOnlyAHigherRungCuredIsMetWithItAtOnceTheNextTime(t *testing.T
 	e.effects = []sdk.Effect{failed(sdk.ClearConnections, 1)}
 	if p := e.next(ill); p.Rule != ruleRemembered || !strings.Contains(p.Reason, "clear_connections") {
 		t.Errorf("it does not say what was passed over: %+v", p)
+	}
+}
+
+func TestAnOffenderGoesBeforeEverybodyIsDisturbed(t *testing.T) {
+	for _, c := range []struct {
+		reports []sdk.CheckResult
+		want    string
+		why     string
+	}{
+		{[]sdk.CheckResult{ill, ill, ill, ill, ill}, "quarantine_offender clear_connections restart_service emergency_stop none", "it comes first, and once"},
+		{[]sdk.CheckResult{warned, warned, warned, warned, warned, warned, warned}, "none log_warning quarantine_offender none clear_connections none none", "warnings lead to it as well, and no further than to clear_connections"},
+		{[]sdk.CheckResult{overload, overload, overload, overload}, "none log_warning none none", "busy is not ill, whoever keeps it busy"},
+		{[]sdk.CheckResult{unknown, unknown, unknown, unknown}, "none log_warning none none", "nobody knows whether it is ill"},
+	} {
+		e := newEpisode()
+		e.stands = true
+		if got := e.run(c.reports...); got != c.want {
+			t.Errorf("actions %q, want %q: %s", got, c.want, c.why)
+		}
+	}
+	// Who stands out only once connections were cleared has had the milder chance.
+	e := newEpisode()
+	e.next(ill)
+	e.stands = true
+	if got := e.next(ill).Action; got != sdk.RestartService {
+		t.Errorf("after clear_connections comes %s: nobody climbs down", got)
 	}
 }

@@ -639,7 +639,9 @@ type Statistics struct {
 	// log; empty: they can.
 	LogFailure string `protobuf:"bytes,14,opt,name=log_failure,json=logFailure,proto3" json:"log_failure,omitempty"`
 	// Goroutines of the hub's process.
-	Goroutines    int64 `protobuf:"varint,20,opt,name=goroutines,proto3" json:"goroutines,omitempty"`
+	Goroutines int64 `protobuf:"varint,20,opt,name=goroutines,proto3" json:"goroutines,omitempty"`
+	// Who and what causes most, the gravest first; at most 125.
+	Suspects      []*Suspect `protobuf:"bytes,30,rep,name=suspects,proto3" json:"suspects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -779,6 +781,262 @@ func (x *Statistics) GetGoroutines() int64 {
 	return 0
 }
 
+func (x *Statistics) GetSuspects() []*Suspect {
+	if x != nil {
+		return x.Suspects
+	}
+	return nil
+}
+
+// Suspect is somebody, or something, that causes much of one thing.
+type Suspect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "client", "address", "token", "room" or "event".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Of a client the id of its socket. It may come from a client.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// "failures", "refusals", "slow_writes", "bytes" or "events".
+	Measure string `protobuf:"bytes,3,opt,name=measure,proto3" json:"measure,omitempty"`
+	// Of all that is caused, 0 to 1, over the last minute or so.
+	Share float64 `protobuf:"fixed64,4,opt,name=share,proto3" json:"share,omitempty"`
+	// Per second, over the same time.
+	Rate float64 `protobuf:"fixed64,5,opt,name=rate,proto3" json:"rate,omitempty"`
+	// How many clients that are connected are meant.
+	Clients int64 `protobuf:"varint,6,opt,name=clients,proto3" json:"clients,omitempty"`
+	// Of a client: where it comes from, and how many clients share that.
+	Address        string `protobuf:"bytes,7,opt,name=address,proto3" json:"address,omitempty"`
+	AddressClients int64  `protobuf:"varint,8,opt,name=address_clients,json=addressClients,proto3" json:"address_clients,omitempty"`
+	Token          string `protobuf:"bytes,9,opt,name=token,proto3" json:"token,omitempty"`
+	TokenClients   int64  `protobuf:"varint,10,opt,name=token_clients,json=tokenClients,proto3" json:"token_clients,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Suspect) Reset() {
+	*x = Suspect{}
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Suspect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Suspect) ProtoMessage() {}
+
+func (x *Suspect) ProtoReflect() protoreflect.Message {
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Suspect.ProtoReflect.Descriptor instead.
+func (*Suspect) Descriptor() ([]byte, []int) {
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Suspect) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Suspect) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Suspect) GetMeasure() string {
+	if x != nil {
+		return x.Measure
+	}
+	return ""
+}
+
+func (x *Suspect) GetShare() float64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *Suspect) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *Suspect) GetClients() int64 {
+	if x != nil {
+		return x.Clients
+	}
+	return 0
+}
+
+func (x *Suspect) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Suspect) GetAddressClients() int64 {
+	if x != nil {
+		return x.AddressClients
+	}
+	return 0
+}
+
+func (x *Suspect) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *Suspect) GetTokenClients() int64 {
+	if x != nil {
+		return x.TokenClients
+	}
+	return 0
+}
+
+// Quarantined is somebody who is kept out for a while.
+type Quarantined struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "client", "address" or "token".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Id   string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Of a client: where it came from.
+	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quarantined) Reset() {
+	*x = Quarantined{}
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quarantined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quarantined) ProtoMessage() {}
+
+func (x *Quarantined) ProtoReflect() protoreflect.Message {
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quarantined.ProtoReflect.Descriptor instead.
+func (*Quarantined) Descriptor() ([]byte, []int) {
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Quarantined) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Quarantined) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Quarantined) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Quarantined) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+// Quarantine is everybody who is kept out, at most 256.
+type Quarantine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Grows with each change; an older list changes nothing.
+	Version       uint64         `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Entries       []*Quarantined `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quarantine) Reset() {
+	*x = Quarantine{}
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quarantine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quarantine) ProtoMessage() {}
+
+func (x *Quarantine) ProtoReflect() protoreflect.Message {
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
+func (*Quarantine) Descriptor() ([]byte, []int) {
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Quarantine) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Quarantine) GetEntries() []*Quarantined {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
 type LoadRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Settings      *Settings              `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
@@ -788,7 +1046,7 @@ type LoadRequest struct {
 
 func (x *LoadRequest) Reset() {
 	*x = LoadRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +1058,7 @@ func (x *LoadRequest) String() string {
 func (*LoadRequest) ProtoMessage() {}
 
 func (x *LoadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[6]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +1071,7 @@ func (x *LoadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadRequest.ProtoReflect.Descriptor instead.
 func (*LoadRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{6}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LoadRequest) GetSettings() *Settings {
@@ -831,7 +1089,7 @@ type LoadResponse struct {
 
 func (x *LoadResponse) Reset() {
 	*x = LoadResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +1101,7 @@ func (x *LoadResponse) String() string {
 func (*LoadResponse) ProtoMessage() {}
 
 func (x *LoadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[7]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,20 +1114,22 @@ func (x *LoadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadResponse.ProtoReflect.Descriptor instead.
 func (*LoadResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{7}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{10}
 }
 
 type AcceptRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Totals of the hubs before this one.
-	Base          *Statistics `protobuf:"bytes,1,opt,name=base,proto3" json:"base,omitempty"`
+	Base *Statistics `protobuf:"bytes,1,opt,name=base,proto3" json:"base,omitempty"`
+	// Who is kept out from the beginning.
+	Quarantine    *Quarantine `protobuf:"bytes,2,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AcceptRequest) Reset() {
 	*x = AcceptRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +1141,7 @@ func (x *AcceptRequest) String() string {
 func (*AcceptRequest) ProtoMessage() {}
 
 func (x *AcceptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[8]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,12 +1154,19 @@ func (x *AcceptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptRequest.ProtoReflect.Descriptor instead.
 func (*AcceptRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{8}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AcceptRequest) GetBase() *Statistics {
 	if x != nil {
 		return x.Base
+	}
+	return nil
+}
+
+func (x *AcceptRequest) GetQuarantine() *Quarantine {
+	if x != nil {
+		return x.Quarantine
 	}
 	return nil
 }
@@ -912,7 +1179,7 @@ type AcceptResponse struct {
 
 func (x *AcceptResponse) Reset() {
 	*x = AcceptResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +1191,7 @@ func (x *AcceptResponse) String() string {
 func (*AcceptResponse) ProtoMessage() {}
 
 func (x *AcceptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[9]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1204,7 @@ func (x *AcceptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptResponse.ProtoReflect.Descriptor instead.
 func (*AcceptResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{9}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{12}
 }
 
 type HeartbeatRequest struct {
@@ -952,7 +1219,7 @@ type HeartbeatRequest struct {
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -964,7 +1231,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[10]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -977,7 +1244,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{10}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HeartbeatRequest) GetSequence() uint64 {
@@ -1004,7 +1271,7 @@ type HeartbeatResponse struct {
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1283,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[11]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1296,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{11}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HeartbeatResponse) GetSequence() uint64 {
@@ -1057,7 +1324,7 @@ type ClearConnectionsRequest struct {
 
 func (x *ClearConnectionsRequest) Reset() {
 	*x = ClearConnectionsRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[12]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1336,7 @@ func (x *ClearConnectionsRequest) String() string {
 func (*ClearConnectionsRequest) ProtoMessage() {}
 
 func (x *ClearConnectionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[12]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1349,7 @@ func (x *ClearConnectionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearConnectionsRequest.ProtoReflect.Descriptor instead.
 func (*ClearConnectionsRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{12}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClearConnectionsRequest) GetReason() string {
@@ -1109,7 +1376,7 @@ type ClearConnectionsResponse struct {
 
 func (x *ClearConnectionsResponse) Reset() {
 	*x = ClearConnectionsResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[13]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1388,7 @@ func (x *ClearConnectionsResponse) String() string {
 func (*ClearConnectionsResponse) ProtoMessage() {}
 
 func (x *ClearConnectionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[13]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,12 +1401,101 @@ func (x *ClearConnectionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearConnectionsResponse.ProtoReflect.Descriptor instead.
 func (*ClearConnectionsResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{13}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ClearConnectionsResponse) GetClosed() int64 {
 	if x != nil {
 		return x.Closed
+	}
+	return 0
+}
+
+type QuarantineRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Quarantine    *Quarantine            `protobuf:"bytes,1,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuarantineRequest) Reset() {
+	*x = QuarantineRequest{}
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuarantineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuarantineRequest) ProtoMessage() {}
+
+func (x *QuarantineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuarantineRequest.ProtoReflect.Descriptor instead.
+func (*QuarantineRequest) Descriptor() ([]byte, []int) {
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *QuarantineRequest) GetQuarantine() *Quarantine {
+	if x != nil {
+		return x.Quarantine
+	}
+	return nil
+}
+
+type QuarantineResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Clients that were disconnected.
+	Disconnected  int64 `protobuf:"varint,1,opt,name=disconnected,proto3" json:"disconnected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuarantineResponse) Reset() {
+	*x = QuarantineResponse{}
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuarantineResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuarantineResponse) ProtoMessage() {}
+
+func (x *QuarantineResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuarantineResponse.ProtoReflect.Descriptor instead.
+func (*QuarantineResponse) Descriptor() ([]byte, []int) {
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *QuarantineResponse) GetDisconnected() int64 {
+	if x != nil {
+		return x.Disconnected
 	}
 	return 0
 }
@@ -1155,7 +1511,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[14]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1523,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[14]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1536,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{14}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StopRequest) GetReason() string {
@@ -1206,7 +1562,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[15]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1574,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[15]
+	mi := &file_upkeep_hub_v1_hub_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1587,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{15}
+	return file_upkeep_hub_v1_hub_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StopResponse) GetStatistics() *Statistics {
@@ -1305,7 +1661,7 @@ const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"\x05Token\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x14\n" +
-	"\x05roles\x18\x03 \x03(\tR\x05roles\"\xe6\x05\n" +
+	"\x05roles\x18\x03 \x03(\tR\x05roles\"\x9a\x06\n" +
 	"\n" +
 	"Statistics\x12\x1e\n" +
 	"\n" +
@@ -1328,15 +1684,40 @@ const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"logFailure\x12\x1e\n" +
 	"\n" +
 	"goroutines\x18\x14 \x01(\x03R\n" +
-	"goroutines\x1aA\n" +
+	"goroutines\x122\n" +
+	"\bsuspects\x18\x1e \x03(\v2\x16.upkeep.hub.v1.SuspectR\bsuspects\x1aA\n" +
 	"\x13ClientVersionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x89\x02\n" +
+	"\aSuspect\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\ameasure\x18\x03 \x01(\tR\ameasure\x12\x14\n" +
+	"\x05share\x18\x04 \x01(\x01R\x05share\x12\x12\n" +
+	"\x04rate\x18\x05 \x01(\x01R\x04rate\x12\x18\n" +
+	"\aclients\x18\x06 \x01(\x03R\aclients\x12\x18\n" +
+	"\aaddress\x18\a \x01(\tR\aaddress\x12'\n" +
+	"\x0faddress_clients\x18\b \x01(\x03R\x0eaddressClients\x12\x14\n" +
+	"\x05token\x18\t \x01(\tR\x05token\x12#\n" +
+	"\rtoken_clients\x18\n" +
+	" \x01(\x03R\ftokenClients\"}\n" +
+	"\vQuarantined\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\\\n" +
+	"\n" +
+	"Quarantine\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x124\n" +
+	"\aentries\x18\x02 \x03(\v2\x1a.upkeep.hub.v1.QuarantinedR\aentries\"B\n" +
 	"\vLoadRequest\x123\n" +
 	"\bsettings\x18\x01 \x01(\v2\x17.upkeep.hub.v1.SettingsR\bsettings\"\x0e\n" +
-	"\fLoadResponse\">\n" +
+	"\fLoadResponse\"y\n" +
 	"\rAcceptRequest\x12-\n" +
-	"\x04base\x18\x01 \x01(\v2\x19.upkeep.hub.v1.StatisticsR\x04base\"\x10\n" +
+	"\x04base\x18\x01 \x01(\v2\x19.upkeep.hub.v1.StatisticsR\x04base\x129\n" +
+	"\n" +
+	"quarantine\x18\x02 \x01(\v2\x19.upkeep.hub.v1.QuarantineR\n" +
+	"quarantine\"\x10\n" +
 	"\x0eAcceptResponse\"K\n" +
 	"\x10HeartbeatRequest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1b\n" +
@@ -1350,20 +1731,28 @@ const file_upkeep_hub_v1_hub_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x121\n" +
 	"\x06spread\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06spread\"2\n" +
 	"\x18ClearConnectionsResponse\x12\x16\n" +
-	"\x06closed\x18\x01 \x01(\x03R\x06closed\"V\n" +
+	"\x06closed\x18\x01 \x01(\x03R\x06closed\"N\n" +
+	"\x11QuarantineRequest\x129\n" +
+	"\n" +
+	"quarantine\x18\x01 \x01(\v2\x19.upkeep.hub.v1.QuarantineR\n" +
+	"quarantine\"8\n" +
+	"\x12QuarantineResponse\x12\"\n" +
+	"\fdisconnected\x18\x01 \x01(\x03R\fdisconnected\"V\n" +
 	"\vStopRequest\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12/\n" +
 	"\x05drain\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05drain\"I\n" +
 	"\fStopResponse\x129\n" +
 	"\n" +
 	"statistics\x18\x01 \x01(\v2\x19.upkeep.hub.v1.StatisticsR\n" +
-	"statistics2\x8a\x03\n" +
+	"statistics2\xdd\x03\n" +
 	"\n" +
 	"HubService\x12?\n" +
 	"\x04Load\x12\x1a.upkeep.hub.v1.LoadRequest\x1a\x1b.upkeep.hub.v1.LoadResponse\x12E\n" +
 	"\x06Accept\x12\x1c.upkeep.hub.v1.AcceptRequest\x1a\x1d.upkeep.hub.v1.AcceptResponse\x12N\n" +
 	"\tHeartbeat\x12\x1f.upkeep.hub.v1.HeartbeatRequest\x1a .upkeep.hub.v1.HeartbeatResponse\x12c\n" +
-	"\x10ClearConnections\x12&.upkeep.hub.v1.ClearConnectionsRequest\x1a'.upkeep.hub.v1.ClearConnectionsResponse\x12?\n" +
+	"\x10ClearConnections\x12&.upkeep.hub.v1.ClearConnectionsRequest\x1a'.upkeep.hub.v1.ClearConnectionsResponse\x12Q\n" +
+	"\n" +
+	"Quarantine\x12 .upkeep.hub.v1.QuarantineRequest\x1a!.upkeep.hub.v1.QuarantineResponse\x12?\n" +
 	"\x04Stop\x12\x1a.upkeep.hub.v1.StopRequest\x1a\x1b.upkeep.hub.v1.StopResponseB7Z5github.com/upkeephub/upkeep/proto/upkeep/hub/v1;hubv1b\x06proto3"
 
 var (
@@ -1378,7 +1767,7 @@ func file_upkeep_hub_v1_hub_proto_rawDescGZIP() []byte {
 	return file_upkeep_hub_v1_hub_proto_rawDescData
 }
 
-var file_upkeep_hub_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_upkeep_hub_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_upkeep_hub_v1_hub_proto_goTypes = []any{
 	(*Settings)(nil),                 // 0: upkeep.hub.v1.Settings
 	(*Limits)(nil),                   // 1: upkeep.hub.v1.Limits
@@ -1386,59 +1775,71 @@ var file_upkeep_hub_v1_hub_proto_goTypes = []any{
 	(*TokenPolicy)(nil),              // 3: upkeep.hub.v1.TokenPolicy
 	(*Token)(nil),                    // 4: upkeep.hub.v1.Token
 	(*Statistics)(nil),               // 5: upkeep.hub.v1.Statistics
-	(*LoadRequest)(nil),              // 6: upkeep.hub.v1.LoadRequest
-	(*LoadResponse)(nil),             // 7: upkeep.hub.v1.LoadResponse
-	(*AcceptRequest)(nil),            // 8: upkeep.hub.v1.AcceptRequest
-	(*AcceptResponse)(nil),           // 9: upkeep.hub.v1.AcceptResponse
-	(*HeartbeatRequest)(nil),         // 10: upkeep.hub.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),        // 11: upkeep.hub.v1.HeartbeatResponse
-	(*ClearConnectionsRequest)(nil),  // 12: upkeep.hub.v1.ClearConnectionsRequest
-	(*ClearConnectionsResponse)(nil), // 13: upkeep.hub.v1.ClearConnectionsResponse
-	(*StopRequest)(nil),              // 14: upkeep.hub.v1.StopRequest
-	(*StopResponse)(nil),             // 15: upkeep.hub.v1.StopResponse
-	nil,                              // 16: upkeep.hub.v1.Statistics.ClientVersionsEntry
-	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 18: google.protobuf.Duration
+	(*Suspect)(nil),                  // 6: upkeep.hub.v1.Suspect
+	(*Quarantined)(nil),              // 7: upkeep.hub.v1.Quarantined
+	(*Quarantine)(nil),               // 8: upkeep.hub.v1.Quarantine
+	(*LoadRequest)(nil),              // 9: upkeep.hub.v1.LoadRequest
+	(*LoadResponse)(nil),             // 10: upkeep.hub.v1.LoadResponse
+	(*AcceptRequest)(nil),            // 11: upkeep.hub.v1.AcceptRequest
+	(*AcceptResponse)(nil),           // 12: upkeep.hub.v1.AcceptResponse
+	(*HeartbeatRequest)(nil),         // 13: upkeep.hub.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),        // 14: upkeep.hub.v1.HeartbeatResponse
+	(*ClearConnectionsRequest)(nil),  // 15: upkeep.hub.v1.ClearConnectionsRequest
+	(*ClearConnectionsResponse)(nil), // 16: upkeep.hub.v1.ClearConnectionsResponse
+	(*QuarantineRequest)(nil),        // 17: upkeep.hub.v1.QuarantineRequest
+	(*QuarantineResponse)(nil),       // 18: upkeep.hub.v1.QuarantineResponse
+	(*StopRequest)(nil),              // 19: upkeep.hub.v1.StopRequest
+	(*StopResponse)(nil),             // 20: upkeep.hub.v1.StopResponse
+	nil,                              // 21: upkeep.hub.v1.Statistics.ClientVersionsEntry
+	(*timestamppb.Timestamp)(nil),    // 22: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 23: google.protobuf.Duration
 }
 var file_upkeep_hub_v1_hub_proto_depIdxs = []int32{
-	17, // 0: upkeep.hub.v1.Settings.host_started_at:type_name -> google.protobuf.Timestamp
-	18, // 1: upkeep.hub.v1.Settings.ping_interval:type_name -> google.protobuf.Duration
-	18, // 2: upkeep.hub.v1.Settings.ping_timeout:type_name -> google.protobuf.Duration
-	18, // 3: upkeep.hub.v1.Settings.log_age:type_name -> google.protobuf.Duration
-	18, // 4: upkeep.hub.v1.Settings.recovery_window:type_name -> google.protobuf.Duration
+	22, // 0: upkeep.hub.v1.Settings.host_started_at:type_name -> google.protobuf.Timestamp
+	23, // 1: upkeep.hub.v1.Settings.ping_interval:type_name -> google.protobuf.Duration
+	23, // 2: upkeep.hub.v1.Settings.ping_timeout:type_name -> google.protobuf.Duration
+	23, // 3: upkeep.hub.v1.Settings.log_age:type_name -> google.protobuf.Duration
+	23, // 4: upkeep.hub.v1.Settings.recovery_window:type_name -> google.protobuf.Duration
 	2,  // 5: upkeep.hub.v1.Settings.tls:type_name -> upkeep.hub.v1.TLS
 	3,  // 6: upkeep.hub.v1.Settings.tokens:type_name -> upkeep.hub.v1.TokenPolicy
 	1,  // 7: upkeep.hub.v1.Settings.limits:type_name -> upkeep.hub.v1.Limits
-	18, // 8: upkeep.hub.v1.Limits.max_queue_age:type_name -> google.protobuf.Duration
-	18, // 9: upkeep.hub.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
-	18, // 10: upkeep.hub.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
-	18, // 11: upkeep.hub.v1.Limits.body_timeout:type_name -> google.protobuf.Duration
-	18, // 12: upkeep.hub.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	23, // 8: upkeep.hub.v1.Limits.max_queue_age:type_name -> google.protobuf.Duration
+	23, // 9: upkeep.hub.v1.Limits.write_timeout:type_name -> google.protobuf.Duration
+	23, // 10: upkeep.hub.v1.Limits.header_timeout:type_name -> google.protobuf.Duration
+	23, // 11: upkeep.hub.v1.Limits.body_timeout:type_name -> google.protobuf.Duration
+	23, // 12: upkeep.hub.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
 	4,  // 13: upkeep.hub.v1.TokenPolicy.fixed:type_name -> upkeep.hub.v1.Token
-	17, // 14: upkeep.hub.v1.Statistics.last_activity:type_name -> google.protobuf.Timestamp
-	17, // 15: upkeep.hub.v1.Statistics.taken_at:type_name -> google.protobuf.Timestamp
-	16, // 16: upkeep.hub.v1.Statistics.client_versions:type_name -> upkeep.hub.v1.Statistics.ClientVersionsEntry
-	0,  // 17: upkeep.hub.v1.LoadRequest.settings:type_name -> upkeep.hub.v1.Settings
-	5,  // 18: upkeep.hub.v1.AcceptRequest.base:type_name -> upkeep.hub.v1.Statistics
-	5,  // 19: upkeep.hub.v1.HeartbeatResponse.statistics:type_name -> upkeep.hub.v1.Statistics
-	18, // 20: upkeep.hub.v1.ClearConnectionsRequest.spread:type_name -> google.protobuf.Duration
-	18, // 21: upkeep.hub.v1.StopRequest.drain:type_name -> google.protobuf.Duration
-	5,  // 22: upkeep.hub.v1.StopResponse.statistics:type_name -> upkeep.hub.v1.Statistics
-	6,  // 23: upkeep.hub.v1.HubService.Load:input_type -> upkeep.hub.v1.LoadRequest
-	8,  // 24: upkeep.hub.v1.HubService.Accept:input_type -> upkeep.hub.v1.AcceptRequest
-	10, // 25: upkeep.hub.v1.HubService.Heartbeat:input_type -> upkeep.hub.v1.HeartbeatRequest
-	12, // 26: upkeep.hub.v1.HubService.ClearConnections:input_type -> upkeep.hub.v1.ClearConnectionsRequest
-	14, // 27: upkeep.hub.v1.HubService.Stop:input_type -> upkeep.hub.v1.StopRequest
-	7,  // 28: upkeep.hub.v1.HubService.Load:output_type -> upkeep.hub.v1.LoadResponse
-	9,  // 29: upkeep.hub.v1.HubService.Accept:output_type -> upkeep.hub.v1.AcceptResponse
-	11, // 30: upkeep.hub.v1.HubService.Heartbeat:output_type -> upkeep.hub.v1.HeartbeatResponse
-	13, // 31: upkeep.hub.v1.HubService.ClearConnections:output_type -> upkeep.hub.v1.ClearConnectionsResponse
-	15, // 32: upkeep.hub.v1.HubService.Stop:output_type -> upkeep.hub.v1.StopResponse
-	28, // [28:33] is the sub-list for method output_type
-	23, // [23:28] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	22, // 14: upkeep.hub.v1.Statistics.last_activity:type_name -> google.protobuf.Timestamp
+	22, // 15: upkeep.hub.v1.Statistics.taken_at:type_name -> google.protobuf.Timestamp
+	21, // 16: upkeep.hub.v1.Statistics.client_versions:type_name -> upkeep.hub.v1.Statistics.ClientVersionsEntry
+	6,  // 17: upkeep.hub.v1.Statistics.suspects:type_name -> upkeep.hub.v1.Suspect
+	22, // 18: upkeep.hub.v1.Quarantined.until:type_name -> google.protobuf.Timestamp
+	7,  // 19: upkeep.hub.v1.Quarantine.entries:type_name -> upkeep.hub.v1.Quarantined
+	0,  // 20: upkeep.hub.v1.LoadRequest.settings:type_name -> upkeep.hub.v1.Settings
+	5,  // 21: upkeep.hub.v1.AcceptRequest.base:type_name -> upkeep.hub.v1.Statistics
+	8,  // 22: upkeep.hub.v1.AcceptRequest.quarantine:type_name -> upkeep.hub.v1.Quarantine
+	5,  // 23: upkeep.hub.v1.HeartbeatResponse.statistics:type_name -> upkeep.hub.v1.Statistics
+	23, // 24: upkeep.hub.v1.ClearConnectionsRequest.spread:type_name -> google.protobuf.Duration
+	8,  // 25: upkeep.hub.v1.QuarantineRequest.quarantine:type_name -> upkeep.hub.v1.Quarantine
+	23, // 26: upkeep.hub.v1.StopRequest.drain:type_name -> google.protobuf.Duration
+	5,  // 27: upkeep.hub.v1.StopResponse.statistics:type_name -> upkeep.hub.v1.Statistics
+	9,  // 28: upkeep.hub.v1.HubService.Load:input_type -> upkeep.hub.v1.LoadRequest
+	11, // 29: upkeep.hub.v1.HubService.Accept:input_type -> upkeep.hub.v1.AcceptRequest
+	13, // 30: upkeep.hub.v1.HubService.Heartbeat:input_type -> upkeep.hub.v1.HeartbeatRequest
+	15, // 31: upkeep.hub.v1.HubService.ClearConnections:input_type -> upkeep.hub.v1.ClearConnectionsRequest
+	17, // 32: upkeep.hub.v1.HubService.Quarantine:input_type -> upkeep.hub.v1.QuarantineRequest
+	19, // 33: upkeep.hub.v1.HubService.Stop:input_type -> upkeep.hub.v1.StopRequest
+	10, // 34: upkeep.hub.v1.HubService.Load:output_type -> upkeep.hub.v1.LoadResponse
+	12, // 35: upkeep.hub.v1.HubService.Accept:output_type -> upkeep.hub.v1.AcceptResponse
+	14, // 36: upkeep.hub.v1.HubService.Heartbeat:output_type -> upkeep.hub.v1.HeartbeatResponse
+	16, // 37: upkeep.hub.v1.HubService.ClearConnections:output_type -> upkeep.hub.v1.ClearConnectionsResponse
+	18, // 38: upkeep.hub.v1.HubService.Quarantine:output_type -> upkeep.hub.v1.QuarantineResponse
+	20, // 39: upkeep.hub.v1.HubService.Stop:output_type -> upkeep.hub.v1.StopResponse
+	34, // [34:40] is the sub-list for method output_type
+	28, // [28:34] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_upkeep_hub_v1_hub_proto_init() }
@@ -1452,7 +1853,7 @@ func file_upkeep_hub_v1_hub_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_upkeep_hub_v1_hub_proto_rawDesc), len(file_upkeep_hub_v1_hub_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,7 @@ const (
 	HubService_Accept_FullMethodName           = "/upkeep.hub.v1.HubService/Accept"
 	HubService_Heartbeat_FullMethodName        = "/upkeep.hub.v1.HubService/Heartbeat"
 	HubService_ClearConnections_FullMethodName = "/upkeep.hub.v1.HubService/ClearConnections"
+	HubService_Quarantine_FullMethodName       = "/upkeep.hub.v1.HubService/Quarantine"
 	HubService_Stop_FullMethodName             = "/upkeep.hub.v1.HubService/Stop"
 )
 
@@ -46,6 +47,9 @@ type HubServiceClient interface {
 	// ClearConnections closes every client's transport, spread over a window, so
 	// that clients reconnect by themselves.
 	ClearConnections(ctx context.Context, in *ClearConnectionsRequest, opts ...grpc.CallOption) (*ClearConnectionsResponse, error)
+	// Quarantine says who is kept out from now on, in place of what was said
+	// before, and disconnects those that are here.
+	Quarantine(ctx context.Context, in *QuarantineRequest, opts ...grpc.CallOption) (*QuarantineResponse, error)
 	// Stop ends accepting, lets accepted events finish, closes transports, lets go
 	// of the event log, and answers with the last statistics: another hub may
 	// accept. The process exits when the clients have been told.
@@ -100,6 +104,16 @@ func (c *hubServiceClient) ClearConnections(ctx context.Context, in *ClearConnec
 	return out, nil
 }
 
+func (c *hubServiceClient) Quarantine(ctx context.Context, in *QuarantineRequest, opts ...grpc.CallOption) (*QuarantineResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuarantineResponse)
+	err := c.cc.Invoke(ctx, HubService_Quarantine_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *hubServiceClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StopResponse)
@@ -127,6 +141,9 @@ type HubServiceServer interface {
 	// ClearConnections closes every client's transport, spread over a window, so
 	// that clients reconnect by themselves.
 	ClearConnections(context.Context, *ClearConnectionsRequest) (*ClearConnectionsResponse, error)
+	// Quarantine says who is kept out from now on, in place of what was said
+	// before, and disconnects those that are here.
+	Quarantine(context.Context, *QuarantineRequest) (*QuarantineResponse, error)
 	// Stop ends accepting, lets accepted events finish, closes transports, lets go
 	// of the event log, and answers with the last statistics: another hub may
 	// accept. The process exits when the clients have been told.
@@ -152,6 +169,9 @@ func (UnimplementedHubServiceServer) Heartbeat(context.Context, *HeartbeatReques
 }
 func (UnimplementedHubServiceServer) ClearConnections(context.Context, *ClearConnectionsRequest) (*ClearConnectionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ClearConnections not implemented")
+}
+func (UnimplementedHubServiceServer) Quarantine(context.Context, *QuarantineRequest) (*QuarantineResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Quarantine not implemented")
 }
 func (UnimplementedHubServiceServer) Stop(context.Context, *StopRequest) (*StopResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
@@ -249,6 +269,24 @@ func _HubService_ClearConnections_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HubService_Quarantine_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuarantineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HubServiceServer).Quarantine(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HubService_Quarantine_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HubServiceServer).Quarantine(ctx, req.(*QuarantineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _HubService_Stop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StopRequest)
 	if err := dec(in); err != nil {
@@ -289,6 +327,10 @@ var HubService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ClearConnections",
 			Handler:    _HubService_ClearConnections_Handler,
+		},
+		{
+			MethodName: "Quarantine",
+			Handler:    _HubService_Quarantine_Handler,
 		},
 		{
 			MethodName: "Stop",

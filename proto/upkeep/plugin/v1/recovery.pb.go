@@ -407,6 +407,98 @@ func (x *Effect) GetNotCuredWeight() float64 {
 	return 0
 }
 
+// Suspect is somebody, or something, that causes much of one thing.
+type Suspect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "client", "address", "token", "room" or "event".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// What it is called. It may come from a client: do not trust it.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// "failures" (of the hub's own), "refusals" (of input), "slow_writes", "bytes"
+	// or "events".
+	Measure string `protobuf:"bytes,3,opt,name=measure,proto3" json:"measure,omitempty"`
+	// Of all that is caused, 0 to 1, over the last minute or so.
+	Share float64 `protobuf:"fixed64,4,opt,name=share,proto3" json:"share,omitempty"`
+	// Per second, over the same time.
+	Rate float64 `protobuf:"fixed64,5,opt,name=rate,proto3" json:"rate,omitempty"`
+	// How many clients that are connected are meant.
+	Clients       int64 `protobuf:"varint,6,opt,name=clients,proto3" json:"clients,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Suspect) Reset() {
+	*x = Suspect{}
+	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Suspect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Suspect) ProtoMessage() {}
+
+func (x *Suspect) ProtoReflect() protoreflect.Message {
+	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Suspect.ProtoReflect.Descriptor instead.
+func (*Suspect) Descriptor() ([]byte, []int) {
+	return file_upkeep_plugin_v1_recovery_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Suspect) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Suspect) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Suspect) GetMeasure() string {
+	if x != nil {
+		return x.Measure
+	}
+	return ""
+}
+
+func (x *Suspect) GetShare() float64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *Suspect) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *Suspect) GetClients() int64 {
+	if x != nil {
+		return x.Clients
+	}
+	return 0
+}
+
 type DecideRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Now      *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=now,proto3" json:"now,omitempty"`
@@ -421,14 +513,18 @@ type DecideRequest struct {
 	Actions     []*ActionState `protobuf:"bytes,6,rep,name=actions,proto3" json:"actions,omitempty"`
 	Effects     []*Effect      `protobuf:"bytes,7,rep,name=effects,proto3" json:"effects,omitempty"`
 	// Statistics of the hub, for strategies that weigh how many would suffer.
-	Statistics    *HubStatistics `protobuf:"bytes,8,opt,name=statistics,proto3" json:"statistics,omitempty"`
+	Statistics *HubStatistics `protobuf:"bytes,8,opt,name=statistics,proto3" json:"statistics,omitempty"`
+	// Who and what causes most, the gravest first; at most 50. The host puts those
+	// into quarantine that may be, when quarantine_offender is proposed: its
+	// ActionState says whether anybody stands out.
+	Suspects      []*Suspect `protobuf:"bytes,20,rep,name=suspects,proto3" json:"suspects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DecideRequest) Reset() {
 	*x = DecideRequest{}
-	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[4]
+	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +536,7 @@ func (x *DecideRequest) String() string {
 func (*DecideRequest) ProtoMessage() {}
 
 func (x *DecideRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[4]
+	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +549,7 @@ func (x *DecideRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideRequest.ProtoReflect.Descriptor instead.
 func (*DecideRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_plugin_v1_recovery_proto_rawDescGZIP(), []int{4}
+	return file_upkeep_plugin_v1_recovery_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DecideRequest) GetNow() *timestamppb.Timestamp {
@@ -512,10 +608,17 @@ func (x *DecideRequest) GetStatistics() *HubStatistics {
 	return nil
 }
 
+func (x *DecideRequest) GetSuspects() []*Suspect {
+	if x != nil {
+		return x.Suspects
+	}
+	return nil
+}
+
 type DecideResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "none", "log_warning", "clear_connections", "restart_service",
-	// "emergency_stop", or an action from Describe. Empty means none; any other
+	// "none", "log_warning", "quarantine_offender", "clear_connections",
+	// "restart_service", "emergency_stop", or an action from Describe. Empty means none; any other
 	// word is refused and counts as an error of the plugin.
 	Action string `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
 	// One sentence for people: why this.
@@ -528,7 +631,7 @@ type DecideResponse struct {
 
 func (x *DecideResponse) Reset() {
 	*x = DecideResponse{}
-	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[5]
+	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +643,7 @@ func (x *DecideResponse) String() string {
 func (*DecideResponse) ProtoMessage() {}
 
 func (x *DecideResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[5]
+	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +656,7 @@ func (x *DecideResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideResponse.ProtoReflect.Descriptor instead.
 func (*DecideResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_plugin_v1_recovery_proto_rawDescGZIP(), []int{5}
+	return file_upkeep_plugin_v1_recovery_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DecideResponse) GetAction() string {
@@ -589,7 +692,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[6]
+	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +704,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[6]
+	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +717,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_upkeep_plugin_v1_recovery_proto_rawDescGZIP(), []int{6}
+	return file_upkeep_plugin_v1_recovery_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ExecuteRequest) GetAction() string {
@@ -654,7 +757,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[7]
+	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +769,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[7]
+	mi := &file_upkeep_plugin_v1_recovery_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +782,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_upkeep_plugin_v1_recovery_proto_rawDescGZIP(), []int{7}
+	return file_upkeep_plugin_v1_recovery_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExecuteResponse) GetMessage() string {
@@ -721,7 +824,14 @@ const file_upkeep_plugin_v1_recovery_proto_rawDesc = "" +
 	"\tnot_cured\x18\x04 \x01(\rR\bnotCured\x12.\n" +
 	"\x04last\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\x12!\n" +
 	"\fcured_weight\x18\x06 \x01(\x01R\vcuredWeight\x12(\n" +
-	"\x10not_cured_weight\x18\a \x01(\x01R\x0enotCuredWeight\"\xc9\x03\n" +
+	"\x10not_cured_weight\x18\a \x01(\x01R\x0enotCuredWeight\"\x8b\x01\n" +
+	"\aSuspect\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\ameasure\x18\x03 \x01(\tR\ameasure\x12\x14\n" +
+	"\x05share\x18\x04 \x01(\x01R\x05share\x12\x12\n" +
+	"\x04rate\x18\x05 \x01(\x01R\x04rate\x12\x18\n" +
+	"\aclients\x18\x06 \x01(\x03R\aclients\"\x80\x04\n" +
 	"\rDecideRequest\x12,\n" +
 	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x120\n" +
 	"\x06report\x18\x02 \x01(\v2\x18.upkeep.plugin.v1.ReportR\x06report\x126\n" +
@@ -732,7 +842,8 @@ const file_upkeep_plugin_v1_recovery_proto_rawDesc = "" +
 	"\aeffects\x18\a \x03(\v2\x18.upkeep.plugin.v1.EffectR\aeffects\x12?\n" +
 	"\n" +
 	"statistics\x18\b \x01(\v2\x1f.upkeep.plugin.v1.HubStatisticsR\n" +
-	"statistics\"T\n" +
+	"statistics\x125\n" +
+	"\bsuspects\x18\x14 \x03(\v2\x19.upkeep.plugin.v1.SuspectR\bsuspects\"T\n" +
 	"\x0eDecideResponse\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
@@ -769,48 +880,50 @@ func file_upkeep_plugin_v1_recovery_proto_rawDescGZIP() []byte {
 }
 
 var file_upkeep_plugin_v1_recovery_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_upkeep_plugin_v1_recovery_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_upkeep_plugin_v1_recovery_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_upkeep_plugin_v1_recovery_proto_goTypes = []any{
 	(Outcome)(0),                  // 0: upkeep.plugin.v1.Outcome
 	(*Attempt)(nil),               // 1: upkeep.plugin.v1.Attempt
 	(*Incident)(nil),              // 2: upkeep.plugin.v1.Incident
 	(*ActionState)(nil),           // 3: upkeep.plugin.v1.ActionState
 	(*Effect)(nil),                // 4: upkeep.plugin.v1.Effect
-	(*DecideRequest)(nil),         // 5: upkeep.plugin.v1.DecideRequest
-	(*DecideResponse)(nil),        // 6: upkeep.plugin.v1.DecideResponse
-	(*ExecuteRequest)(nil),        // 7: upkeep.plugin.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),       // 8: upkeep.plugin.v1.ExecuteResponse
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*Report)(nil),                // 10: upkeep.plugin.v1.Report
-	(*Transition)(nil),            // 11: upkeep.plugin.v1.Transition
-	(*HubStatistics)(nil),         // 12: upkeep.plugin.v1.HubStatistics
+	(*Suspect)(nil),               // 5: upkeep.plugin.v1.Suspect
+	(*DecideRequest)(nil),         // 6: upkeep.plugin.v1.DecideRequest
+	(*DecideResponse)(nil),        // 7: upkeep.plugin.v1.DecideResponse
+	(*ExecuteRequest)(nil),        // 8: upkeep.plugin.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),       // 9: upkeep.plugin.v1.ExecuteResponse
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*Report)(nil),                // 11: upkeep.plugin.v1.Report
+	(*Transition)(nil),            // 12: upkeep.plugin.v1.Transition
+	(*HubStatistics)(nil),         // 13: upkeep.plugin.v1.HubStatistics
 }
 var file_upkeep_plugin_v1_recovery_proto_depIdxs = []int32{
-	9,  // 0: upkeep.plugin.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	9,  // 1: upkeep.plugin.v1.Attempt.ended_at:type_name -> google.protobuf.Timestamp
+	10, // 0: upkeep.plugin.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	10, // 1: upkeep.plugin.v1.Attempt.ended_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: upkeep.plugin.v1.Attempt.outcome:type_name -> upkeep.plugin.v1.Outcome
-	9,  // 3: upkeep.plugin.v1.Incident.opened_at:type_name -> google.protobuf.Timestamp
+	10, // 3: upkeep.plugin.v1.Incident.opened_at:type_name -> google.protobuf.Timestamp
 	1,  // 4: upkeep.plugin.v1.Incident.attempts:type_name -> upkeep.plugin.v1.Attempt
-	9,  // 5: upkeep.plugin.v1.Incident.warning_logged_at:type_name -> google.protobuf.Timestamp
-	9,  // 6: upkeep.plugin.v1.Effect.last:type_name -> google.protobuf.Timestamp
-	9,  // 7: upkeep.plugin.v1.DecideRequest.now:type_name -> google.protobuf.Timestamp
-	10, // 8: upkeep.plugin.v1.DecideRequest.report:type_name -> upkeep.plugin.v1.Report
+	10, // 5: upkeep.plugin.v1.Incident.warning_logged_at:type_name -> google.protobuf.Timestamp
+	10, // 6: upkeep.plugin.v1.Effect.last:type_name -> google.protobuf.Timestamp
+	10, // 7: upkeep.plugin.v1.DecideRequest.now:type_name -> google.protobuf.Timestamp
+	11, // 8: upkeep.plugin.v1.DecideRequest.report:type_name -> upkeep.plugin.v1.Report
 	2,  // 9: upkeep.plugin.v1.DecideRequest.incident:type_name -> upkeep.plugin.v1.Incident
-	10, // 10: upkeep.plugin.v1.DecideRequest.history:type_name -> upkeep.plugin.v1.Report
-	11, // 11: upkeep.plugin.v1.DecideRequest.transitions:type_name -> upkeep.plugin.v1.Transition
+	11, // 10: upkeep.plugin.v1.DecideRequest.history:type_name -> upkeep.plugin.v1.Report
+	12, // 11: upkeep.plugin.v1.DecideRequest.transitions:type_name -> upkeep.plugin.v1.Transition
 	3,  // 12: upkeep.plugin.v1.DecideRequest.actions:type_name -> upkeep.plugin.v1.ActionState
 	4,  // 13: upkeep.plugin.v1.DecideRequest.effects:type_name -> upkeep.plugin.v1.Effect
-	12, // 14: upkeep.plugin.v1.DecideRequest.statistics:type_name -> upkeep.plugin.v1.HubStatistics
-	9,  // 15: upkeep.plugin.v1.ExecuteRequest.deadline:type_name -> google.protobuf.Timestamp
-	5,  // 16: upkeep.plugin.v1.RecoveryService.Decide:input_type -> upkeep.plugin.v1.DecideRequest
-	7,  // 17: upkeep.plugin.v1.RecoveryService.Execute:input_type -> upkeep.plugin.v1.ExecuteRequest
-	6,  // 18: upkeep.plugin.v1.RecoveryService.Decide:output_type -> upkeep.plugin.v1.DecideResponse
-	8,  // 19: upkeep.plugin.v1.RecoveryService.Execute:output_type -> upkeep.plugin.v1.ExecuteResponse
-	18, // [18:20] is the sub-list for method output_type
-	16, // [16:18] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	13, // 14: upkeep.plugin.v1.DecideRequest.statistics:type_name -> upkeep.plugin.v1.HubStatistics
+	5,  // 15: upkeep.plugin.v1.DecideRequest.suspects:type_name -> upkeep.plugin.v1.Suspect
+	10, // 16: upkeep.plugin.v1.ExecuteRequest.deadline:type_name -> google.protobuf.Timestamp
+	6,  // 17: upkeep.plugin.v1.RecoveryService.Decide:input_type -> upkeep.plugin.v1.DecideRequest
+	8,  // 18: upkeep.plugin.v1.RecoveryService.Execute:input_type -> upkeep.plugin.v1.ExecuteRequest
+	7,  // 19: upkeep.plugin.v1.RecoveryService.Decide:output_type -> upkeep.plugin.v1.DecideResponse
+	9,  // 20: upkeep.plugin.v1.RecoveryService.Execute:output_type -> upkeep.plugin.v1.ExecuteResponse
+	19, // [19:21] is the sub-list for method output_type
+	17, // [17:19] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_upkeep_plugin_v1_recovery_proto_init() }
@@ -825,7 +938,7 @@ func file_upkeep_plugin_v1_recovery_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_upkeep_plugin_v1_recovery_proto_rawDesc), len(file_upkeep_plugin_v1_recovery_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
