@@ -218,6 +218,7 @@ func (a *adapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
 	m.offsets = m.link.offsets.Load()
 	a.mu.Unlock()
 	a.hub.relay.activate(a, m)
+	m.link.arrived()
 	if m.link.namespaces.Add(1) > int64(a.hub.opts.MaxNamespaces) {
 		m.link.exceed(tooManyNamespaces(a.hub))
 	}

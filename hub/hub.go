@@ -75,6 +75,7 @@ type Hub struct {
 	refusals   refusalLog
 	blame      attribution.Ledger
 	quarantine quarantine
+	ramp       *ramp
 	tasks      tasks
 	admitted   atomic.Int64 // sessions that take a place, and handshakes under way
 
@@ -132,6 +133,7 @@ func New(opts Options) (*Hub, error) {
 	}
 	h.refusals.hub, h.quarantine.hub = h, h
 	h.blame.RelayedAs = "claude_event"
+	h.ramp = newRamp(h, opts.MaxHandshakes)
 	h.conns.open = make(map[*countedConn]struct{})
 	h.host = newHostClient(opts.HostSocket)
 	h.handlers = h.contract()
@@ -249,9 +251,10 @@ func (h *Hub) Serve(listeners ...net.Listener) error {
 			ReadHeaderTimeout: h.opts.HeaderTimeout,
 			IdleTimeout:       h.opts.IdleTimeout,
 			MaxHeaderBytes:    headerBytes,
+			ConnState:         h.ramp.onState,
 			ErrorLog:          h.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 		}
-		counted := &countedListener{Listener: l, open: &h.counters.descriptors, limit: h.maxTCP, all: &h.conns}
+		counted := &countedListener{Listener: l, open: &h.counters.descriptors, limit: h.maxTCP, all: &h.conns, ramp: h.ramp, ended: make(chan struct{})}
 		h.servers = append(h.servers, server)
 		h.bound = append(h.bound, counted)
 		var accepting net.Listener = counted

@@ -9,16 +9,29 @@ import (
 )
 
 // countedListener counts the open connections of its clients, in a counter that
-// several listeners share, and hangs up on those beyond the limit.
+// several listeners share, and hangs up on those beyond the limit. It accepts as
+// fast as the ramp lets it.
 type countedListener struct {
 	net.Listener
 	open  *atomic.Int64
 	limit int64
 	all   *connections
+	ramp  *ramp
+	close sync.Once
+	ended chan struct{} // closed by Close
+}
+
+// Close ends accepting, also while it waits for the ramp.
+func (l *countedListener) Close() error {
+	l.close.Do(func() { close(l.ended) })
+	return l.Listener.Close()
 }
 
 func (l *countedListener) Accept() (net.Conn, error) {
 	for {
+		if !l.ramp.wait(l.ended) {
+			return nil, net.ErrClosed
+		}
 		conn, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
@@ -30,6 +43,7 @@ func (l *countedListener) Accept() (net.Conn, error) {
 		}
 		counted := &countedConn{Conn: conn, listener: l}
 		l.all.add(counted)
+		l.ramp.take(counted)
 		return counted, nil
 	}
 }
@@ -45,6 +59,7 @@ func (c *countedConn) Close() error {
 	if c.closed.CompareAndSwap(false, true) {
 		c.listener.open.Add(-1)
 		c.listener.all.remove(c)
+		c.listener.ramp.leave(c)
 	}
 	return c.Conn.Close()
 }
