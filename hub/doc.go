@@ -34,21 +34,22 @@
 // reads; the library adds one for each timer and each queue that has work. What
 // waits for clients is written by goroutines for half of the processors, while
 // there is something; a client that does not take it has one of its own until it
-// has caught up. A heartbeat has one, and the event log another. All but the library's are counted, and Stop
-// waits for them. Handlers of one client run one after the other, on the library's
+// has caught up. A heartbeat has one, the event log another, and the ramp one while
+// somebody connects. All but the library's are counted, and Stop waits for them. Handlers of one client run one after the other, on the library's
 // queue for that client or, for a plain claude_event while nothing is in that queue,
 // on the goroutine that reads.
 //
 // # Bounds
 //
-// Connections: Options.MaxConnections, further handshakes get 503. Messages of a
+// Connections: Options.MaxConnections, further handshakes get 503; those that are
+// about to connect: Options.MaxHandshakes, see ramp.go. Messages of a
 // client: Options.MaxPayloadBytes; a WebSocket that exceeds it is closed with
 // 1009, a post refused with 413. What waits to be sent to one client:
 // Options.MaxQueuedBytes, and Options.MaxQueueAge for the oldest byte; who is slower
 // is cut off or, by Options.SlowClients, loses events. One write in which nothing is
 // taken: Options.WriteTimeout. What one client sends, joins and owes: MessagesPerSecond,
-// BytesPerSecond, MaxRooms, MaxNamespaces, MaxPendingAcks of Options; see limits.go. Events that wait to be handled: 64 or 1 MiB a client,
-// then its connection is read on only when they are done. History:
+// BytesPerSecond, MaxRooms, MaxNamespaces, MaxPendingAcks of Options; see limits.go.
+// Events that wait to be handled: 64 or 1 MiB a client, then its connection is read on only when they are done. History:
 // Options.EventHistory events; one reply of it 3 MiB. The event log and sessions: see
 // package eventlog; what a client missed: half of Options.MaxQueuedBytes.
 // Who causes what: 32 of each kind and measure, see package attribution. Who is kept
