@@ -23,6 +23,7 @@ var rooms = map[string][]string{
 	"internal/config":     {"core/"},
 	"internal/instance":   {"core/"},
 	"internal/answer":     {"core/"},
+	"internal/journal":    {},
 	"internal/sbom":       {},
 	"internal/httpapi":    {"core/", "internal/answer"},
 	"internal/adminapi":   {"core/", "internal/answer"},
