@@ -200,6 +200,14 @@ func NewLedger(o LedgerOptions) *Ledger {
 	return &Ledger{opts: o, changed: make(chan struct{}, 1), asked: make(chan chan<- error), ended: make(chan struct{})}
 }
 
+// Write writes the ledger at once, in the caller's goroutine, and returns when it
+// is safe from a power failure. Call it before Run only. An error is logged, too.
+func (l *Ledger) Write() error {
+	_, err := l.write(nil)
+	l.note(err)
+	return err
+}
+
 // Changed says that there may be something new to remember. It never blocks. It
 // is written within a quarter of a second.
 func (l *Ledger) Changed() {

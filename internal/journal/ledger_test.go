@@ -56,6 +56,10 @@ func TestTheLedgerIsReadBackAsItWasSaved(t *testing.T) {
 		t.Fatalf("a folder without one: %v", err)
 	}
 	want := remembered{N: 7, Journal: Head{3, "abc"}}
+	before := NewLedger(LedgerOptions{Dir: dir, Content: func() any { return remembered{N: 6} }})
+	if err := errors.Join(before.Write(), LoadLedger(dir, &got)); err != nil || got.N != 6 {
+		t.Fatalf("written before Run: %+v, %v", got, err)
+	}
 	k := keep(t, LedgerOptions{Dir: dir, Content: func() any { return want }})
 	if err := k.Save(t.Context()); err != nil {
 		t.Fatal(err)
