@@ -32,7 +32,7 @@
 //
 // Serve runs one goroutine for each listener. A connected WebSocket has one that
 // reads; the library adds one for each timer and each queue that has work. What
-// waits for clients is written by goroutines for half of the processors, while
+// waits for clients is written by as many goroutines as there are processors, while
 // there is something; a client that does not take it has one of its own until it
 // has caught up. A heartbeat has one, the event log another, and the ramp one while
 // somebody connects. All but the library's are counted, and Stop waits for them. Handlers of one client run one after the other, on the library's

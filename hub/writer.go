@@ -5,11 +5,10 @@ import (
 	"sync"
 )
 
-// writers send what waits in WebSockets that are ready: a few goroutines, for half
-// of the processors at most, which live while there is something to do. The other
-// half is for reading and handling, and so more goes out together. None of them ever
-// waits for a client: who cannot take everything at once gets a goroutine of its
-// own until it has caught up (webSocket.drain).
+// writers send what waits in WebSockets that are ready: a few goroutines, one for
+// each processor at most, which live while there is something to do. None of them
+// ever waits for a client: who cannot take everything at once gets a goroutine of
+// its own until it has caught up (webSocket.drain).
 type writers struct {
 	tasks *tasks
 	limit int
@@ -20,7 +19,7 @@ type writers struct {
 }
 
 func newWriters(t *tasks) *writers {
-	return &writers{tasks: t, limit: (runtime.GOMAXPROCS(0) + 1) / 2}
+	return &writers{tasks: t, limit: runtime.GOMAXPROCS(0)}
 }
 
 // readyList collects WebSockets for one call of writers.add.
