@@ -177,7 +177,7 @@ func TestALockEndsWithItsProcess(t *testing.T) {
 // own, which needs root, or a kernel that lets users have namespaces.
 func TestAFullDiskCostsNoEventsWhileTheProcessLives(t *testing.T) {
 	cmd := role(t, "full-disk", t.TempDir())
-	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	if os.Geteuid() != 0 {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
