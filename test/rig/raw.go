@@ -30,6 +30,10 @@ var dialer = websocket.Dialer{HandshakeTimeout: 10 * time.Second, NetDialContext
 // DialEngine opens a WebSocket and reads Engine.IO's handshake; no namespace
 // is joined.
 func DialEngine(ctx context.Context, port int) (*Raw, error) {
+	return dialEngine(ctx, dialer, port)
+}
+
+func dialEngine(ctx context.Context, dialer websocket.Dialer, port int) (*Raw, error) {
 	url := "ws://127.0.0.1:" + strconv.Itoa(port) + "/socket.io/?EIO=4&transport=websocket"
 	conn, resp, err := dialer.DialContext(ctx, url, nil)
 	if err != nil {
@@ -56,7 +60,18 @@ func DialEngine(ctx context.Context, port int) (*Raw, error) {
 // DialRaw opens a WebSocket and joins the default namespace. The auth is
 // JSON, or empty.
 func DialRaw(ctx context.Context, port int, auth string) (*Raw, error) {
-	r, err := DialEngine(ctx, port)
+	return dialRaw(ctx, dialer, port, auth)
+}
+
+// DialRawFrom does so from another address of this machine, e.g. 127.0.0.2.
+func DialRawFrom(ctx context.Context, address string, port int, auth string) (*Raw, error) {
+	from := dialer
+	from.NetDialContext = (&net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}).DialContext
+	return dialRaw(ctx, from, port, auth)
+}
+
+func dialRaw(ctx context.Context, dialer websocket.Dialer, port int, auth string) (*Raw, error) {
+	r, err := dialEngine(ctx, dialer, port)
 	if err != nil {
 		return nil, err
 	}
