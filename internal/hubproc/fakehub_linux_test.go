@@ -144,6 +144,7 @@ func (h *fakeHub) Accept(_ context.Context, r *hubv1.AcceptRequest) (*hubv1.Acce
 	if r.Base != nil {
 		h.stats = r.Base
 	}
+	fmt.Fprintln(os.Stderr, "keeps out", len(r.GetQuarantine().GetEntries()))
 	h.stats.Generation = h.generation
 	mux := http.NewServeMux()
 	reply := func(path string, do func()) {
@@ -229,6 +230,11 @@ func (h *fakeHub) ClearConnections(ctx context.Context, r *hubv1.ClearConnection
 		return nil, ctx.Err()
 	}
 	return &hubv1.ClearConnectionsResponse{Closed: int64(len(r.Reason))}, nil
+}
+
+func (h *fakeHub) Quarantine(_ context.Context, r *hubv1.QuarantineRequest) (*hubv1.QuarantineResponse, error) {
+	fmt.Fprintln(os.Stderr, "keeps out", len(r.GetQuarantine().GetEntries()))
+	return &hubv1.QuarantineResponse{Disconnected: int64(len(r.GetQuarantine().GetEntries()))}, nil
 }
 
 func (h *fakeHub) Stop(ctx context.Context, r *hubv1.StopRequest) (*hubv1.StopResponse, error) {
