@@ -15,5 +15,6 @@ left_out() { echo "make test: NOT RUN without $1 (get it with: apt-get install $
 /usr/bin/python3 -c 'import grpc, google.protobuf' 2>/dev/null || left_out "grpcio: the tests of plugins in Python" "python3-grpcio python3-protobuf"
 command -v redis-server >/dev/null || left_out "redis-server: the test of the example redis-ping" "redis-server"
 command -v openssl >/dev/null || left_out "openssl: the test of the example certificate-expiry" "openssl"
+command -v chromium >/dev/null || left_out "chromium: the tests of clients in a browser" "chromium"
 command -v promtool >/dev/null || left_out "promtool: the check of /metrics" "prometheus"
 exit $missing

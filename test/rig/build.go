@@ -108,6 +108,7 @@ func Require(ctx context.Context, root string) error {
 	} {
 		check(m.what+" for "+Python, "apt-get install "+m.pkg, PythonTests, Python, "-c", "import "+m.module)
 	}
+	check("a browser", "apt-get install chromium", BrowserTests, Browser, "--version")
 	check("promtool", "apt-get install prometheus", PromtoolTests, "promtool", "--version")
 	if len(need.Missing) > 0 {
 		return need
@@ -118,6 +119,7 @@ func Require(ctx context.Context, root string) error {
 // The tests that need more than Go and Node.js, by the pattern of their names.
 const (
 	PythonTests   = "^TestPython"
+	BrowserTests  = "Browser"
 	PromtoolTests = "Promtool$"
 )
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -96,6 +97,15 @@ type Driver struct {
 // DriveNode starts a driver of stock Socket.IO clients on Node.js.
 func DriveNode(root string) (*Driver, error) {
 	return drive("node", filepath.Join(ClientsDir(root), "client.js"))
+}
+
+// Browser is the executable of Debian's browser.
+const Browser = "chromium"
+
+// DriveBrowser starts a driver of stock Socket.IO clients on a page of a real,
+// headless browser. The page's origin is http://127.0.0.1 with the given port.
+func DriveBrowser(root string, port int) (*Driver, error) {
+	return drive("node", filepath.Join(ClientsDir(root), "browser.js"), strconv.Itoa(port), Browser)
 }
 
 // DrivePython starts a driver of python-socketio clients.
