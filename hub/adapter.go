@@ -224,13 +224,10 @@ func (a *adapter) AddAll(id socket.SocketId, rooms *types.Set[socket.Room]) {
 	}
 }
 
-// admit makes a member active: from now on events go to it. On the default
-// namespace nothing leaves before the answer to its connect, which is about to
-// come. The relay calls it with its lock held.
+// admit makes a member active: from now on events go to it. Nothing leaves before
+// the answer to its connect, which is about to come. The relay calls it with its lock held.
 func (a *adapter) admit(m *member) {
-	if m.nsp == "/" {
-		m.link.hold()
-	}
+	m.link.hold(m.nsp)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.members[m.id] == m && m.index < 0 {
@@ -313,7 +310,9 @@ func (a *adapter) Broadcast(packet *parser.Packet, opts *socket.BroadcastOptions
 		m.send(d)
 		return
 	}
-	a.hub.relay.broadcast(a, d)
+	if _, err := a.hub.relay.broadcast(a, d); err != nil {
+		a.hub.failed(nil, "broadcast", err, nil)
+	}
 }
 
 // only returns the one active member that a delivery is for, or nil when it is
@@ -343,7 +342,11 @@ func (a *adapter) BroadcastWithAck(packet *parser.Packet, opts *socket.Broadcast
 	}
 	// The library's timer reads packet.Id without a lock, so it is not told the id.
 	d.id, d.ack = &id, ack
-	clients(uint64(a.hub.relay.broadcast(a, d)))
+	count, err := a.hub.relay.broadcast(a, d)
+	if err != nil {
+		a.hub.failed(nil, "broadcast", err, nil)
+	}
+	clients(uint64(count))
 	a.forgetLater(id, opts)
 }
 

@@ -44,13 +44,15 @@ func refusalOf(err error) *socket.ExtendedError {
 	return socket.NewExtendedError(err.Error(), nil)
 }
 
-// guardNamespace has a namespace other than the default one, whose middleware does
-// the same, ask for tokens, and keep out who is quarantined.
+// guardNamespace has a namespace other than the default one, whose handlers do the
+// same, let out the answers to connects, ask for tokens, and keep out who is
+// quarantined.
 func (h *Hub) guardNamespace(args ...any) {
 	nsp, ok := first(args).(socket.Namespace)
 	if !ok {
 		return
 	}
+	_ = nsp.On("connection", h.onVisit)
 	nsp.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) {
 		var refusal *socket.ExtendedError
 		defer func() {

@@ -129,7 +129,7 @@ func TestAQuarantinedAddressIsRefusedUntilItsTimeIsOver(t *testing.T) {
 		t.Errorf("%d are disconnected, want 1", n)
 	}
 	bad.closeCode()
-	status, body, header := h.request(t, "GET", enginePath+"?EIO=4&transport=polling", "", nil)
+	status, body, header := h.request(t, "GET", DefaultPath+"?EIO=4&transport=polling", "", nil)
 	if status != 403 || body["error_code"] != "quarantined" || header.Get("Retry-After") == "" {
 		t.Errorf("a handshake is answered with %d %v %v", status, body, header)
 	}

@@ -104,7 +104,7 @@ func TestClientsAreServedOverTLS(t *testing.T) {
 		b.next("claude_event")
 	}
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
-	response, err := client.Get("https://" + r.addr + enginePath + "?EIO=4&transport=polling")
+	response, err := client.Get("https://" + r.addr + DefaultPath + "?EIO=4&transport=polling")
 	if err != nil {
 		t.Fatal(err)
 	}

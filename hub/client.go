@@ -79,11 +79,13 @@ func (c *client) leave() {
 
 // settling returns a channel that is closed once every event that was read before
 // is handled. It stays open when the client leaves first.
-func (c *client) settling() <-chan struct{} {
+func (c *client) settling() <-chan struct{} { return settling(c.socket) }
+
+func settling(s *socket.Socket) <-chan struct{} {
 	done := make(chan struct{})
 	// An event passes the socket's queue twice: decoded, then dispatched.
-	c.socket.Enqueue(func() {
-		c.socket.Enqueue(func() { close(done) })
+	s.Enqueue(func() {
+		s.Enqueue(func() { close(done) })
 	})
 	return done
 }

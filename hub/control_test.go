@@ -81,7 +81,7 @@ func TestEverySettingReachesTheOptions(t *testing.T) {
 	fill(settings)
 	opts := reflect.ValueOf(optionsOf(settings))
 	// What a supervisor does not set, but who uses the package may.
-	own := []string{"Logger"}
+	own := []string{"Logger", "Plain", "Path", "JoinTimeout"}
 	for i := range opts.NumField() {
 		name := opts.Type().Field(i).Name
 		if opts.Field(i).IsZero() != slices.Contains(own, name) {

@@ -35,7 +35,7 @@ func (p packetParser) NewDecoder() parser.Decoder {
 // events; the other packets are the library's.
 type decoder struct {
 	parser.Decoder
-	waiting *parser.Packet // an event whose attachments are still to come; nil: none
+	waiting *parser.Packet // whose attachments are still to come; nil: none is
 	// attachments that have come, of wanted ones.
 	attachments []types.BufferInterface
 	wanted      int
@@ -43,6 +43,7 @@ type decoder struct {
 
 const (
 	eventType       = '0' + byte(parser.EVENT)
+	ackType         = '0' + byte(parser.ACK)
 	binaryEventType = '0' + byte(parser.BINARY_EVENT)
 	binaryAckType   = '0' + byte(parser.BINARY_ACK)
 )
@@ -57,7 +58,7 @@ func (d *decoder) Add(data any) error {
 		return d.attach(buffer)
 	}
 	raw := buffer.Bytes()
-	if d.waiting != nil || len(raw) == 0 || raw[0] == binaryAckType { // we ask for no such thing
+	if d.waiting != nil || len(raw) == 0 {
 		return errPacket
 	}
 	switch raw[0] {
@@ -68,21 +69,30 @@ func (d *decoder) Add(data any) error {
 		}
 		d.Emit("decoded", packet)
 		return nil
+	case ackType:
+		packet, err := decodeAck(raw[1:])
+		if err != nil {
+			return err
+		}
+		d.Emit("decoded", packet)
+		return nil
 	case binaryEventType:
-		return d.expect(raw[1:])
+		return d.expect(raw[1:], decodeEvent)
+	case binaryAckType:
+		return d.expect(raw[1:], decodeAck)
 	}
 	return d.Decoder.Add(data)
 }
 
-// expect reads what follows the type of a binary event: the number of attachments,
-// a dash, and an event with placeholders for them.
-func (d *decoder) expect(raw []byte) error {
+// expect reads what follows the type of a binary packet: the number of attachments,
+// a dash, and a packet with placeholders for them.
+func (d *decoder) expect(raw []byte, decode func([]byte) (*parser.Packet, error)) error {
 	digits, rest, ok := bytes.Cut(raw, []byte("-"))
 	count, err := strconv.ParseUint(string(digits), 10, 16)
 	if !ok || err != nil || count < 1 || count > parser.DefaultMaxAttachments {
 		return errPacket
 	}
-	packet, err := decodeEvent(rest)
+	packet, err := decode(rest)
 	if err != nil {
 		return err
 	}
@@ -145,31 +155,9 @@ func fillPlaceholders(v any, attachments []types.BufferInterface) (any, error) {
 // decodeEvent reads what follows the type of an event packet:
 // [/namespace,][id]["name", arguments...].
 func decodeEvent(raw []byte) (*parser.Packet, error) {
-	packet := &parser.Packet{Type: parser.EVENT, Nsp: "/"}
-	if len(raw) > 0 && raw[0] == '/' {
-		comma := bytes.IndexByte(raw, ',')
-		if comma < 0 || comma > parser.DefaultMaxNamespaceLength {
-			return nil, errPacket
-		}
-		packet.Nsp, raw = string(raw[:comma]), raw[comma+1:]
-	}
-	digits := 0
-	for digits < len(raw) && raw[digits] >= '0' && raw[digits] <= '9' {
-		digits++
-	}
-	if digits > 0 {
-		if digits > maxPacketID {
-			return nil, errPacket
-		}
-		id, err := strconv.ParseUint(string(raw[:digits]), 10, 64)
-		if err != nil {
-			return nil, errPacket
-		}
-		packet.Id, raw = &id, raw[digits:]
-	}
-	args, err := decodeArguments(raw)
-	if err != nil {
-		return nil, err
+	packet, args, err := decodeHead(parser.EVENT, raw)
+	if err != nil || len(args) == 0 {
+		return nil, errPacket
 	}
 	switch name := args[0].(type) {
 	case string:
@@ -185,11 +173,50 @@ func decodeEvent(raw []byte) (*parser.Packet, error) {
 	return packet, nil
 }
 
+// decodeAck reads what follows the type of an acknowledgement:
+// [/namespace,]id[arguments...].
+func decodeAck(raw []byte) (*parser.Packet, error) {
+	packet, args, err := decodeHead(parser.ACK, raw)
+	if err != nil || packet.Id == nil {
+		return nil, errPacket
+	}
+	packet.Data = args
+	return packet, nil
+}
+
+// decodeHead reads [/namespace,][id][arguments...].
+func decodeHead(kind parser.PacketType, raw []byte) (*parser.Packet, []any, error) {
+	packet := &parser.Packet{Type: kind, Nsp: "/"}
+	if len(raw) > 0 && raw[0] == '/' {
+		comma := bytes.IndexByte(raw, ',')
+		if comma < 0 || comma > parser.DefaultMaxNamespaceLength {
+			return nil, nil, errPacket
+		}
+		packet.Nsp, raw = string(raw[:comma]), raw[comma+1:]
+	}
+	digits := 0
+	for digits < len(raw) && raw[digits] >= '0' && raw[digits] <= '9' {
+		digits++
+	}
+	if digits > 0 {
+		if digits > maxPacketID {
+			return nil, nil, errPacket
+		}
+		id, err := strconv.ParseUint(string(raw[:digits]), 10, 64)
+		if err != nil {
+			return nil, nil, errPacket
+		}
+		packet.Id, raw = &id, raw[digits:]
+	}
+	args, err := decodeArguments(raw)
+	return packet, args, err
+}
+
 func decodeArguments(raw []byte) ([]any, error) {
 	decode := json.NewDecoder(bytes.NewReader(raw))
 	decode.UseNumber()
 	var args []any
-	if err := decode.Decode(&args); err != nil || len(args) == 0 {
+	if err := decode.Decode(&args); err != nil || args == nil {
 		return nil, errPacket
 	}
 	if rest := raw[decode.InputOffset():]; len(bytes.TrimSpace(rest)) > 0 {

@@ -10,16 +10,30 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/upkeephub/upkeep/hub/internal/attribution"
+	"github.com/zishang520/socket.io/servers/engine/v3"
 )
 
-// enginePath is where Socket.IO clients connect.
-const enginePath = "/socket.io/"
+// endpoint is an Engine.IO server at a path: the one of Socket.IO, or one of
+// HandleEngine.
+type endpoint struct {
+	server  engine.BaseServer
+	handler http.Handler // the library's
+}
+
+// mount serves an endpoint at a path.
+func (h *Hub) mount(path string, e *endpoint) {
+	h.endpoints = append(h.endpoints, e)
+	h.routes[path] = route{
+		methods: []string{http.MethodGet, http.MethodPost},
+		serve:   func(w http.ResponseWriter, r *http.Request) { h.serveEngine(w, r, e) },
+	}
+}
 
 // serveEngine stands between the network and the library: it admits sessions, ties
 // requests to them, reads bodies within bounds, and lets the library answer into
 // memory, because it answers polls from other goroutines, even after the request
 // is gone.
-func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
+func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	if !h.originAllowed(r) {
 		fail(w, http.StatusForbidden, "foreign_origin",
 			"the Origin header names another site than the request; connect from a page of this server, or without Origin")
@@ -28,7 +42,7 @@ func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
 	upgrade := websocket.IsWebSocketUpgrade(r)
 	var l *link
 	if sid := r.URL.Query().Get("sid"); sid != "" {
-		if l = h.sessionOf(sid); l == nil {
+		if l = e.sessionOf(sid); l == nil {
 			l = newLink(h) // the library answers that it does not know the session
 		}
 	} else {
@@ -36,7 +50,9 @@ func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		var ok bool
-		if l, ok = h.admit(r); !ok {
+		if l, ok = h.admit(r); ok {
+			l.endpoint = e
+		} else {
 			w.Header().Set("Retry-After", "1")
 			fail(w, http.StatusServiceUnavailable, "server_full",
 				"no more clients are admitted at present; try again later")
@@ -49,7 +65,7 @@ func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
 		}()
 	}
 	if upgrade {
-		h.upgrade(w, r, l)
+		h.upgrade(w, r, l, e)
 		return
 	}
 	// The library would check the origin once more, without knowing default ports.
@@ -69,7 +85,7 @@ func (h *Hub) serveEngine(w http.ResponseWriter, r *http.Request) {
 		r.ContentLength = int64(len(body))
 	}
 	answer := newRecorder()
-	h.handler.ServeHTTP(answer, r)
+	e.handler.ServeHTTP(answer, r)
 	answer.copyTo(w)
 }
 

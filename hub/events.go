@@ -63,7 +63,7 @@ func (h *Hub) onConnection(args ...any) {
 		s.Disconnect(true)
 		return
 	}
-	defer c.link.announce() // with the greeting, in one write
+	defer c.link.announce("/") // with the greeting, in one write
 	h.guarded(c, "connection", func() error {
 		if c.probe {
 			s.Join(probeRoom)
@@ -71,10 +71,15 @@ func (h *Hub) onConnection(args ...any) {
 			h.clients.add(c)
 		}
 		_ = s.On("disconnect", func(...any) { h.guarded(c, "disconnect", func() error { c.leave(); return nil }) })
-		s.OnAny(func(args ...any) { h.handle(c, args) })
+		if !h.opts.Plain {
+			s.OnAny(func(args ...any) { h.handle(c, args) })
+		}
 		if !c.link.join(c) { // the session ended meanwhile; the library may not know
 			s.Disconnect(false)
 			c.leave()
+			return nil
+		}
+		if h.opts.Plain {
 			return nil
 		}
 		return h.greet(c)
@@ -167,6 +172,11 @@ func (h *Hub) guarded(c *client, what string, fn func() error) {
 	default:
 		h.failed(c, what, err, nil)
 	}
+}
+
+// panicked counts a panic in a handler of somebody else's.
+func (h *Hub) panicked(what string, v any) {
+	h.failed(nil, what, fmt.Errorf("panic: %v", v), debug.Stack())
 }
 
 // failed counts a failure of our own.

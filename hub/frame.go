@@ -33,11 +33,10 @@ const (
 func (f *frame) payload() []byte { return f.wire[f.header:] }
 func (f *frame) opcode() int     { return int(f.wire[0] & opcodeMask) }
 
-// isConnectAnswer reports whether the frame answers the connect of the default
-// namespace.
+// isConnectAnswer reports whether the frame answers the connect of a namespace.
 func (f *frame) isConnectAnswer() bool {
 	p := f.payload()
-	return len(p) > 3 && p[0] == '4' && p[1] == '0' && p[2] == '{' && f.opcode() == websocket.TextMessage
+	return len(p) > 3 && p[0] == '4' && p[1] == '0' && (p[2] == '{' || p[2] == '/') && f.opcode() == websocket.TextMessage
 }
 
 // newFrame frames a payload, which it copies.

@@ -146,7 +146,7 @@ type peer struct {
 }
 
 func wsURL(addr string) string {
-	return "ws://" + addr + enginePath + "?EIO=4&transport=websocket"
+	return "ws://" + addr + DefaultPath + "?EIO=4&transport=websocket"
 }
 
 // dial opens a session without joining the namespace.
@@ -318,7 +318,7 @@ type poller struct {
 // poll opens a polling session and joins the namespace.
 func (r *running) poll(t *testing.T) *poller {
 	t.Helper()
-	p := &poller{t: t, base: "http://" + r.addr + enginePath + "?EIO=4&transport=polling", client: &http.Client{Transport: &http.Transport{}}}
+	p := &poller{t: t, base: "http://" + r.addr + DefaultPath + "?EIO=4&transport=polling", client: &http.Client{Transport: &http.Transport{}}}
 	t.Cleanup(p.client.CloseIdleConnections)
 	status, open := p.get()
 	var handshake struct{ SID string }

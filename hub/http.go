@@ -29,8 +29,10 @@ type route struct {
 
 func (h *Hub) makeRoutes() map[string]route {
 	read := []string{http.MethodGet, http.MethodHead}
+	if h.opts.Plain {
+		return map[string]route{}
+	}
 	routes := map[string]route{
-		enginePath:       {methods: []string{http.MethodGet, http.MethodPost}, serve: h.serveEngine},
 		"/version":       {methods: read, serve: h.serveVersion},
 		"/stats":         {methods: read, serve: h.serveStats, role: RoleStatus},
 		"/compatibility": {methods: []string{http.MethodPost}, serve: h.serveCompatibility},
@@ -76,7 +78,7 @@ func (h *Hub) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if !slices.Contains(route.methods, r.Method) {
 		w.Header().Set("Allow", strings.Join(route.methods, ", "))
 		status := http.StatusMethodNotAllowed
-		if r.URL.Path == enginePath { // as Engine.IO has it
+		if r.URL.Path == h.opts.Path { // as Engine.IO has it
 			status = http.StatusBadRequest
 		}
 		fail(w, status, "method_not_allowed",

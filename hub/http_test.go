@@ -83,10 +83,10 @@ func TestUnknownPathsAndMethodsAreExplained(t *testing.T) {
 			t.Errorf("%s: %d %v, want 404 and what exists", path, status, got)
 		}
 	}
-	for path, allow := range map[string]string{"/version": "GET, HEAD", "/health": "GET, HEAD", "/compatibility": "POST", enginePath: "GET, POST"} {
+	for path, allow := range map[string]string{"/version": "GET, HEAD", "/health": "GET, HEAD", "/compatibility": "POST", DefaultPath: "GET, POST"} {
 		status, got, header := r.request(t, "DELETE", path, "", nil)
 		want := 405
-		if path == enginePath {
+		if path == DefaultPath {
 			want = 400
 		}
 		if status != want || header.Get("Allow") != allow || got["error_code"] != "method_not_allowed" {
@@ -101,7 +101,7 @@ func TestUnknownPathsAndMethodsAreExplained(t *testing.T) {
 func TestAForeignHostIsRefusedExceptByTheHealthEndpoints(t *testing.T) {
 	r := start(t, Options{})
 	foreign := func(request *http.Request) { request.Host = "evil.example:8765" }
-	for _, path := range []string{"/version", "/stats", "/status", "/metrics", "/diagnostics", "/nothing", enginePath + "?EIO=4&transport=polling"} {
+	for _, path := range []string{"/version", "/stats", "/status", "/metrics", "/diagnostics", "/nothing", DefaultPath + "?EIO=4&transport=polling"} {
 		if status, got, _ := r.request(t, "GET", path, "", foreign); status != 421 || got["error_code"] != "foreign_host" {
 			t.Errorf("%s: %d %v, want 421", path, status, got)
 		}
@@ -193,11 +193,11 @@ func TestSameOrigin(t *testing.T) {
 func TestAForeignOriginGetsNoSession(t *testing.T) {
 	r := start(t, Options{EnableCORS: true})
 	foreign := func(request *http.Request) { request.Header.Set("Origin", "http://evil.example") }
-	status, got, header := r.request(t, "GET", enginePath+"?EIO=4&transport=polling", "", foreign)
+	status, got, header := r.request(t, "GET", DefaultPath+"?EIO=4&transport=polling", "", foreign)
 	if status != 403 || got["error_code"] != "foreign_origin" || header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("polling: %d %v %v, want 403 without CORS headers", status, got, header)
 	}
-	status, _, _ = r.request(t, "GET", enginePath+"?EIO=4&transport=websocket", "", func(request *http.Request) {
+	status, _, _ = r.request(t, "GET", DefaultPath+"?EIO=4&transport=websocket", "", func(request *http.Request) {
 		foreign(request)
 		for key, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="} {
 			request.Header.Set(key, value)
@@ -251,7 +251,7 @@ func TestPagesOfAllowedSitesMayConnectAndAskBefore(t *testing.T) {
 		if c.want {
 			want, wantStatus, wantAsked = c.origin, http.StatusOK, http.StatusNoContent
 		}
-		request, err := http.NewRequest("GET", "http://"+r.addr+enginePath+"?EIO=4&transport=polling", nil)
+		request, err := http.NewRequest("GET", "http://"+r.addr+DefaultPath+"?EIO=4&transport=polling", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +264,7 @@ func TestPagesOfAllowedSitesMayConnectAndAskBefore(t *testing.T) {
 		if got := response.Header.Get("Access-Control-Allow-Origin"); status != wantStatus || got != want {
 			t.Errorf("%s: %d %s, allowed %q; want %d and %q", c.why, status, text, got, wantStatus, want)
 		}
-		status, _, header := r.request(t, "OPTIONS", enginePath, "", func(q *http.Request) {
+		status, _, header := r.request(t, "OPTIONS", DefaultPath, "", func(q *http.Request) {
 			from(q)
 			q.Header.Set("Access-Control-Request-Method", "POST")
 			q.Header.Set("Access-Control-Request-Headers", "authorization")

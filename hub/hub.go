@@ -23,14 +23,13 @@ import (
 	"github.com/upkeephub/upkeep/hub/internal/attribution"
 	"github.com/upkeephub/upkeep/hub/internal/eventlog"
 	"github.com/zishang520/socket.io/servers/engine/v3"
+	"github.com/zishang520/socket.io/servers/engine/v3/config"
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	"github.com/zishang520/socket.io/servers/socket/v3"
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 const (
-	// joinTimeout is how long a session may exist without joining the namespace.
-	joinTimeout = 10 * time.Second
 	// takeLogTimeout bounds the wait for another process that has the event log.
 	takeLogTimeout = 10 * time.Second
 	headerBytes    = 32 << 10
@@ -57,7 +56,7 @@ type Hub struct {
 	bounds         bounds
 
 	server      *socket.Server
-	handler     http.Handler // the library's, at enginePath
+	endpoints   []*endpoint // the first is Socket.IO's
 	handlers    map[string]handler
 	middlewares []func(*socket.Socket) error
 	routes      map[string]route
@@ -141,13 +140,10 @@ func New(opts Options) (*Hub, error) {
 	h.setHostRule(nil)
 
 	options := socket.DefaultServerOptions()
-	options.SetPath(enginePath)
+	options.SetPath(opts.Path)
 	options.SetServeClient(false)
-	options.SetPingInterval(opts.PingInterval)
-	options.SetPingTimeout(opts.PingTimeout)
-	options.SetConnectTimeout(joinTimeout)
-	options.SetMaxHttpBufferSize(opts.MaxPayloadBytes)
-	options.SetTransports(types.NewSet[transports.TransportCtor](&pollingTransport{}, &webSocketTransport{}))
+	h.configureEngine(options)
+	options.SetConnectTimeout(opts.JoinTimeout)
 	options.SetParser(sessionParser{newPacketParser(), h})
 	if opts.recovers() {
 		recovery := socket.DefaultConnectionStateRecovery()
@@ -165,7 +161,7 @@ func New(opts Options) (*Hub, error) {
 	if err := h.server.On("connection", h.onConnection); err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
-	h.handler = h.server.ServeHandler(nil)
+	h.mount(opts.Path, &endpoint{handler: h.server.ServeHandler(nil), server: h.server.Engine()})
 	// After the library's own listener: when this one runs, the library listens.
 	if err := h.server.Engine().On("connection", h.onSession); err != nil {
 		return nil, fmt.Errorf("listen for sessions: %w", err)
@@ -178,7 +174,13 @@ func New(opts Options) (*Hub, error) {
 	return h, nil
 }
 
-func (h *Hub) engine() engine.BaseServer { return h.server.Engine() }
+// configureEngine sets what every Engine.IO server of the hub has.
+func (h *Hub) configureEngine(options config.ServerOptionsInterface) {
+	options.SetPingInterval(h.opts.PingInterval)
+	options.SetPingTimeout(h.opts.PingTimeout)
+	options.SetMaxHttpBufferSize(h.opts.MaxPayloadBytes)
+	options.SetTransports(types.NewSet[transports.TransportCtor](&pollingTransport{}, &webSocketTransport{}))
+}
 
 func (h *Hub) onSession(args ...any) {
 	conn, ok := first(args).(engine.Socket)
@@ -345,6 +347,9 @@ func (h *Hub) finish(ctx context.Context) {
 	h.tasks.wait(told)
 
 	h.server.Close(nil)
+	for _, e := range h.endpoints {
+		e.server.Close()
+	}
 	for _, server := range servers {
 		_ = server.Close()
 	}
@@ -378,12 +383,14 @@ func (h *Hub) drain(ctx context.Context) {
 // sessions returns the links of all live sessions.
 func (h *Hub) sessions() []*link {
 	var links []*link
-	h.engine().Clients().Range(func(_ string, conn engine.Socket) bool {
-		if l := linkOf(conn.Request().Context()); l != nil {
-			links = append(links, l)
-		}
-		return true
-	})
+	for _, e := range h.endpoints {
+		e.server.Clients().Range(func(_ string, conn engine.Socket) bool {
+			if l := linkOf(conn.Request().Context()); l != nil {
+				links = append(links, l)
+			}
+			return true
+		})
+	}
 	return links
 }
 

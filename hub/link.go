@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,8 @@ import (
 // how transports and handlers, made by the library, find it.
 type link struct {
 	hub *Hub
+	// endpoint is where the session began; nil: nowhere, it is unknown.
+	endpoint *endpoint
 	// probe is set for the supervisor's own probe: by its first request or,
 	// later, by the auth of its namespace connect.
 	probe atomic.Bool
@@ -36,13 +39,20 @@ type link struct {
 	// ended is closed when the session is over.
 	ended chan struct{}
 
+	// holdMu is taken before the transport's lock, and mu after that.
+	holdMu sync.Mutex
+	// holding are the namespaces whose connect is being answered, see hold.
+	holding []string
+
 	mu sync.Mutex
 	// admitted says that the session holds a place in the count of connections.
 	admitted bool
 	conn     engine.Socket // nil before the session exists
 	client   *client       // nil before the namespace connect
-	cause    string        // why the hub itself closes the session; empty: it does not
-	refused  bool          // a malformed packet was counted already
+	// visits are to namespaces other than the default one.
+	visits   []*visit
+	cause    string // why the hub itself closes the session; empty: it does not
+	refused  bool   // a malformed packet was counted already
 	over     bool
 	departed []departure // sockets that have left
 	// expiry closes the session at expires; nil: no token of it ends.
@@ -186,18 +196,31 @@ func (l *link) enqueue(frames []*frame, volatile bool, ready *readyList) {
 	}
 }
 
-// hold lets nothing out before the answer to the namespace connect, which is about
-// to be sent.
-func (l *link) hold() {
+// hold lets nothing out before the answer to the connect of a namespace, which is
+// about to be sent, and the client's registration, see announce.
+func (l *link) hold(nsp string) {
+	l.holdMu.Lock()
+	defer l.holdMu.Unlock()
+	if slices.Contains(l.holding, nsp) {
+		return
+	}
+	l.holding = append(l.holding, nsp)
 	if t := l.outlet.Load(); t != nil {
 		(*t).hold()
 	}
 }
 
-// announce lets out the answer to the namespace connect. The library sends it
-// before it registers the client, and would close a client whose first event
-// comes in between.
-func (l *link) announce() {
+// announce lets out the answer to the connect of a namespace, unless that of another
+// is held. The library sends it before it registers the client, and would close a
+// client whose first event comes in between.
+func (l *link) announce(nsp string) {
+	l.holdMu.Lock()
+	defer l.holdMu.Unlock()
+	l.holding = slices.DeleteFunc(l.holding, func(held string) bool { return held == nsp })
+	if len(l.holding) > 0 {
+		return
+	}
+	l.holding = nil
 	if t := l.outlet.Load(); t != nil {
 		(*t).release()
 	}
@@ -334,17 +357,30 @@ func (l *link) remote() string {
 // the session ends or stop is closed.
 func (l *link) settle(stop <-chan struct{}) {
 	l.mu.Lock()
-	client := l.client
+	client, visits := l.client, l.visits
 	l.mu.Unlock()
-	if client == nil {
-		return
+	for _, v := range visits {
+		if !l.await(v.settling(), v.left, stop) {
+			return
+		}
 	}
+	if client != nil {
+		l.await(client.settling(), client.left, stop)
+	}
+}
+
+// await waits until a client has settled or left, and reports false when the session
+// has ended or stop is closed.
+func (l *link) await(settled, left, stop <-chan struct{}) bool {
 	select {
-	case <-client.settling():
-	case <-client.left:
+	case <-settled:
+	case <-left:
 	case <-l.ended:
+		return false
 	case <-stop:
+		return false
 	}
+	return true
 }
 
 func (l *link) spawn(fn func()) { l.hub.tasks.spawn(fn) }
@@ -384,8 +420,8 @@ func first(args []any) any {
 }
 
 // sessionOf finds the link of a live session by its Engine.IO id.
-func (h *Hub) sessionOf(id string) *link {
-	if conn, ok := h.engine().Clients().Load(id); ok {
+func (e *endpoint) sessionOf(id string) *link {
+	if conn, ok := e.server.Clients().Load(id); ok {
 		return linkOf(conn.Request().Context())
 	}
 	return nil

@@ -21,6 +21,8 @@ const (
 	DefaultPingTimeout    = 60 * time.Second
 	DefaultMaxPayload     = 1_000_000
 	DefaultDrain          = 250 * time.Millisecond
+	DefaultPath           = "/socket.io/"
+	DefaultJoinTimeout    = 10 * time.Second
 	DefaultMaxQueuedBytes = 8 << 20
 	DefaultMaxQueueAge    = 10 * time.Second
 	DefaultWriteTimeout   = 10 * time.Second
@@ -31,8 +33,18 @@ const (
 )
 
 // Options of a Hub. A field that is zero takes the default named beside it;
-// ServerID and ServerVersion have none.
+// ServerID and ServerVersion have none, and a Plain hub does not need them.
 type Options struct {
+	// Plain leaves the contract out: clients of the default namespace are greeted and
+	// served by handlers of the caller's alone, see Hub.Of, and over HTTP nothing is
+	// served but Path and what HandleEngine adds.
+	Plain bool
+	// Path is where Socket.IO clients connect, DefaultPath. It begins and ends with a
+	// slash.
+	Path string
+	// JoinTimeout is how long a client may be connected without having joined a
+	// namespace, DefaultJoinTimeout.
+	JoinTimeout time.Duration
 	// ServerID names the service in everything clients see. Required.
 	ServerID string
 	// ServerVersion is the version clients choose servers by, x.y.z. Required.
@@ -130,6 +142,10 @@ func (o Options) withDefaults(now time.Time) (Options, error) {
 	complain := func(field string, got any, want string) {
 		wrong = append(wrong, fmt.Errorf("hub options: %s is %v; give %s", field, got, want))
 	}
+	if o.Plain {
+		defaultTo(&o.ServerID, "hub")
+		defaultTo(&o.ServerVersion, "0.0.0")
+	}
 	if o.ServerID == "" {
 		complain("ServerID", `""`, "a name that is not empty")
 	}
@@ -146,6 +162,8 @@ func (o Options) withDefaults(now time.Time) (Options, error) {
 		o.Host = DefaultHost
 	}
 	defaultTo(&o.Port, DefaultPort)
+	defaultTo(&o.Path, DefaultPath)
+	defaultTo(&o.JoinTimeout, DefaultJoinTimeout)
 	defaultTo(&o.EventHistory, DefaultEventHistory)
 	defaultTo(&o.LogEvents, DefaultLogEvents)
 	o.LogEvents = max(o.LogEvents, o.EventHistory)
@@ -164,6 +182,12 @@ func (o Options) withDefaults(now time.Time) (Options, error) {
 	o.limitDefaults()
 	if o.Port < 1 || o.Port > 65535 {
 		complain("Port", o.Port, "1 to 65535")
+	}
+	if !validPath(o.Path) {
+		complain("Path", fmt.Sprintf("%q", o.Path), "a path such as /socket.io/, with a slash at both ends")
+	}
+	if o.JoinTimeout < time.Millisecond {
+		complain("JoinTimeout", o.JoinTimeout, "at least 1ms")
 	}
 	if o.EventHistory < 1 {
 		complain("EventHistory", o.EventHistory, "at least 1")

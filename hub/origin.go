@@ -138,3 +138,11 @@ func withPort(host, port string) string {
 	}
 	return net.JoinHostPort(strings.TrimPrefix(strings.TrimSuffix(host, "]"), "["), port)
 }
+
+// validPath reports whether text is a path that begins and ends with a slash, and
+// nothing else of a URL.
+func validPath(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && len(text) > 1 && strings.HasPrefix(text, "/") && strings.HasSuffix(text, "/") &&
+		!strings.HasPrefix(text, "//") && parsed.Path == text
+}

@@ -97,8 +97,8 @@ func TestAPollThatIsGivenUpEndsTheSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, query, _ := strings.Cut(p.base, enginePath)
-	fmt.Fprintf(conn, "GET %s%s HTTP/1.1\r\nHost: localhost\r\n\r\n", enginePath, query)
+	_, query, _ := strings.Cut(p.base, DefaultPath)
+	fmt.Fprintf(conn, "GET %s%s HTTP/1.1\r\nHost: localhost\r\n\r\n", DefaultPath, query)
 	eventually(t, "the hub holds the poll", func() bool { return r.sessions()[0].transport().(*polling).polled() })
 	conn.Close()
 	eventually(t, "the session is over", func() bool { return r.Statistics().ConnectedClients == 0 })
@@ -214,8 +214,8 @@ func TestABodyThatNeverComesIsNotWaitedForByOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_, query, _ := strings.Cut(p.base, enginePath)
-	fmt.Fprintf(conn, "POST %s%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n42", enginePath, query)
+	_, query, _ := strings.Cut(p.base, DefaultPath)
+	fmt.Fprintf(conn, "POST %s%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n42", DefaultPath, query)
 	if status, _ := p.post(`42["ping"]`); status != http.StatusOK {
 		t.Errorf("a post beside one whose body never comes: %d", status)
 	}

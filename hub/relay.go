@@ -67,9 +67,8 @@ func (r *relay) publish(e entry, sender socket.SocketId) error {
 	})
 }
 
-// broadcast sends what was emitted through the library, and returns to how many
-// clients. It is kept unless it is volatile or asks for an acknowledgement.
-func (r *relay) broadcast(a *adapter, d *delivery) int {
+// broadcast sends what is not of the contract, and returns to how many clients. It is kept unless it is volatile or asks for an acknowledgement.
+func (r *relay) broadcast(a *adapter, d *delivery) (int, error) {
 	p := &passage{adapter: a, d: d}
 	if !d.volatile && d.id == nil {
 		p.record = &eventlog.Record{
@@ -78,11 +77,8 @@ func (r *relay) broadcast(a *adapter, d *delivery) int {
 		}
 	}
 	err := r.send(p)
-	if err != nil {
-		r.hub.failed(nil, "broadcast", err, nil)
-	}
 	r.hub.blameRooms(d, err)
-	return p.clients
+	return p.clients, err
 }
 
 func names(rooms []socket.Room) []string {

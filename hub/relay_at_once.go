@@ -61,7 +61,7 @@ var (
 // that most events need: a plain claude_event with one object, while nothing of its
 // sender is being handled. The acknowledgement joins ready.
 func (t *webSocket) relayAtOnce(message []byte, ready *readyList) bool {
-	if !bytes.HasPrefix(message, eventStart) {
+	if !bytes.HasPrefix(message, eventStart) || t.link.hub.opts.Plain {
 		return false
 	}
 	message = message[len(eventStart):]

@@ -19,7 +19,7 @@ const versionAuthKey = "claude_mpm_version"
 
 // pendingTimeout is how long a session that is being restored waits for its client
 // to pass the middlewares.
-const pendingTimeout = joinTimeout
+const pendingTimeout = 10 * time.Second
 
 // farewellTimeout bounds how long a client that comes back waits for the end of its
 // last connection: a poll may be on its way, see polling.DoClose.
@@ -330,9 +330,7 @@ func (r *relay) restore(a *adapter, m *member, p *pending) error {
 	}); err != nil {
 		return err
 	}
-	if m.nsp == "/" {
-		m.link.hold() // until the answer to its connect
-	}
+	m.link.hold(m.nsp) // until the answer to its connect
 	for _, d := range p.missed {
 		m.send(d)
 	}

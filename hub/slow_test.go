@@ -202,7 +202,7 @@ func TestClientsBehindTLSAreServedAlike(t *testing.T) {
 	dialer := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // who it is matters not here
 	peers := make([]*peer, 5)
 	for i := range peers {
-		conn, _, err := dialer.Dial("wss://"+r.addr+enginePath+"?EIO=4&transport=websocket", nil)
+		conn, _, err := dialer.Dial("wss://"+r.addr+DefaultPath+"?EIO=4&transport=websocket", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

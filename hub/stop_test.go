@@ -250,7 +250,7 @@ func TestAFullHubRefusesHandshakesWith503(t *testing.T) {
 	if _, response, err := websocket.DefaultDialer.Dial(wsURL(r.addr), nil); err == nil || response == nil || response.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a third WebSocket: %v %v, want 503", response, err)
 	}
-	status, problem, header := r.request(t, "GET", enginePath+"?EIO=4&transport=polling", "", nil)
+	status, problem, header := r.request(t, "GET", DefaultPath+"?EIO=4&transport=polling", "", nil)
 	if status != http.StatusServiceUnavailable || problem["error_code"] != "server_full" || header.Get("Retry-After") == "" {
 		t.Errorf("a third poller: %d %v, want 503 server_full", status, problem)
 	}
@@ -265,7 +265,7 @@ func TestAFullHubRefusesHandshakesWith503(t *testing.T) {
 	r.connect(t, "")
 	// A handshake that fails gives its place back.
 	for range 5 {
-		r.request(t, "GET", enginePath+"?EIO=3&transport=polling", "", nil)
+		r.request(t, "GET", DefaultPath+"?EIO=3&transport=polling", "", nil)
 	}
 	if got := r.admitted.Load(); got != 2 {
 		t.Errorf("%d places are taken, want 2", got)

@@ -34,7 +34,7 @@ func (c *upgradeContext) Value(key any) any {
 // upgrade makes a WebSocket of a request and hands it to the engine, for a new
 // session or for one that polls. The library would do that too, but would keep the
 // request, its buffers and its response as long as the session lives.
-func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, l *link) {
+func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, l *link, e *endpoint) {
 	key := r.Header.Get("Sec-WebSocket-Key")
 	if raw, err := base64.StdEncoding.DecodeString(key); err != nil || len(raw) != 16 || r.Method != http.MethodGet {
 		fail(w, http.StatusBadRequest, "bad_upgrade", "the request is no WebSocket handshake: it needs GET and a Sec-WebSocket-Key of 16 bytes")
@@ -53,7 +53,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, l *link) {
 	ctx := types.NewHttpContext(newRecorder(), request)
 	defer ctx.Flush() // ends its goroutine
 
-	server, name := h.engine(), ctx.Query().Peek("transport")
+	server, name := e.server, ctx.Query().Peek("transport")
 	refuse := func(problem *types.CodeMessage, details map[string]any) {
 		server.Emit("connection_error", &types.ErrorMessage{CodeMessage: problem, Req: ctx, Context: details})
 		refuseUpgrade(w, problem)

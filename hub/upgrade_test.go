@@ -27,7 +27,7 @@ func (r *running) handshake(t *testing.T, query string, change func(http.Header)
 		change(header)
 	}
 	var request strings.Builder
-	fmt.Fprintf(&request, "GET %s?%s HTTP/1.1\r\nHost: localhost\r\n", enginePath, query)
+	fmt.Fprintf(&request, "GET %s?%s HTTP/1.1\r\nHost: localhost\r\n", DefaultPath, query)
 	_ = header.Write(&request)
 	if _, err := io.WriteString(conn, request.String()+"\r\n"+behind); err != nil {
 		t.Fatal(err)

@@ -57,8 +57,10 @@ func (*webSocketTransport) New(ctx *types.HttpContext) transports.Transport {
 		return t
 	}
 	t.upgrades = true
-	if conn, ok := t.link.hub.engine().Clients().Load(sid); ok {
-		t.from, _ = conn.Transport().(*polling)
+	if e := t.link.endpoint; e != nil {
+		if conn, ok := e.server.Clients().Load(sid); ok {
+			t.from, _ = conn.Transport().(*polling)
+		}
 	}
 	t.push(accepted)
 	return t
