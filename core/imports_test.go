@@ -40,6 +40,8 @@ var rooms = map[string][]string{
 	"internal/conformance": {"proto/", "internal/child", "internal/trial"},
 	"internal/scaffold":    {"proto", "proto/"},
 
+	"test/conformance": {"hub"},
+
 	"cmd/host": {"internal/plugintrust", "internal/sbom", "internal/pluginhost", "internal/trial", "internal/conformance", "internal/scaffold", "proto/upkeep/plugin/v1", "internal/app", "internal/adminapi", "internal/config", "internal/instance", "internal/doctor", "hub", "core/"},
 }
 

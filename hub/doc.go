@@ -8,13 +8,18 @@
 // answer, and does what the control channel says.
 //
 // Its callers are cmd/host, through Main, and whoever serves Socket.IO with a Hub
-// of their own: New, Serve, Stop.
+// of their own: New, Serve, Stop. They write handlers with Hub.Of, Namespace and
+// Socket, beside the contract or, with Options.Plain, in its place; nothing of the
+// library shows, so that it can be exchanged. What a plain server of the library did
+// in ten lines, the example does, too.
 //
 // # Parts
 //
 //	hub.go        New, Serve, Stop, ClearConnections
 //	blame.go      who causes what; quarantine.go who is kept out for it
 //	events.go     the contract on the default namespace; relay_at_once.go its short way
+//	namespace.go  handlers of others: namespaces and audiences; socket.go their clients,
+//	              visit.go what the hub does beside, engine_session.go bare Engine.IO
 //	relay.go      keeping and delivering an event in one step, and the heartbeat
 //	session.go    clients that come back: their sessions, and what they missed
 //	history.go    get_history, from the log

@@ -25,6 +25,7 @@ func (h *Hub) mount(path string, e *endpoint) {
 	h.endpoints = append(h.endpoints, e)
 	h.routes[path] = route{
 		methods: []string{http.MethodGet, http.MethodPost},
+		engine:  true,
 		serve:   func(w http.ResponseWriter, r *http.Request) { h.serveEngine(w, r, e) },
 	}
 }

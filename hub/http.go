@@ -23,6 +23,8 @@ type route struct {
 	serve   http.HandlerFunc
 	// anyHost: asked by machines under any name, such as a kubelet.
 	anyHost bool
+	// engine: served as the protocol of Engine.IO says, which knows fewer statuses.
+	engine bool
 	// role is needed where clients need a token; empty: none is.
 	role Role
 }
@@ -78,7 +80,7 @@ func (h *Hub) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if !slices.Contains(route.methods, r.Method) {
 		w.Header().Set("Allow", strings.Join(route.methods, ", "))
 		status := http.StatusMethodNotAllowed
-		if r.URL.Path == h.opts.Path { // as Engine.IO has it
+		if route.engine {
 			status = http.StatusBadRequest
 		}
 		fail(w, status, "method_not_allowed",

@@ -53,6 +53,7 @@ type polling struct {
 	out      outbox             // waits for the next poll
 	heir     *webSocket         // took over; nil: nobody did
 	closing  bool               // the next poll is the last
+	left     bool               // the client has ended the session itself
 	answered chan struct{}      // closed when a closing session has told its client
 }
 
@@ -146,6 +147,9 @@ func (p *polling) receive(ctx *types.HttpContext) (status int, text string) {
 	p.link.account.AddBatch(len(packets), 0, len(body))
 	for i, pk := range packets {
 		if pk.Type == packet.CLOSE {
+			p.mu.Lock()
+			p.left = true
+			p.mu.Unlock()
 			p.OnClose()
 			break
 		}
@@ -277,6 +281,8 @@ func (p *polling) answerLocked() {
 	if p.closing {
 		p.toldLocked()
 		switch {
+		case p.left && len(body) == 0:
+			body = appendPolled(body, noopFrame)
 		case len(body) > 0:
 			// The next poll learns it: the session is unknown by then. A stock client
 			// would handle the close before the events that came with it, and then get
@@ -298,6 +304,9 @@ func (p *polling) answerLocked() {
 
 // closeFrame is Engine.IO's close packet.
 var closeFrame = newFrame(websocket.TextMessage, []byte("1"))
+
+// noopFrame is Engine.IO's noop packet, which only ends a poll.
+var noopFrame = newFrame(websocket.TextMessage, []byte("6"))
 
 // givesUpOnClose reports whether the poller is python-engineio, which takes a close
 // packet for its own wish to leave and never reconnects; a failed poll makes it
