@@ -119,7 +119,8 @@ an emergency stop, 1 for any other failure.`,
 	cmd.Flags().BoolVar(&checkRunning, "check-running", false, "say whether a host runs on host and port, and end: exit code 0 or 1")
 	cmd.Flags().BoolVar(&stop, "stop", false, "stop the host that runs on host and port, and end")
 	cmd.AddCommand(run, newStartCommand(c, f), newStopCommand(c), newRestartCommand(c), newReloadCommand(c), newStatusCommand(c), newCheckCommand(c),
-		newPluginsCommand(c), newQuarantineCommand(c), newHistoryCommand(c), newVersionCommand(c), newDoctorCommand(c), newExplainCommand(c), newConfigCommand(c, os.Environ), newTokenCommand(c, os.Environ))
+		newPluginsCommand(c), newQuarantineCommand(c), newApprovalsCommand(c), newApproveCommand(c), newDenyCommand(c),
+		newPauseCommand(c), newResumeCommand(c), newBreakerCommand(c), newHistoryCommand(c), newVersionCommand(c), newDoctorCommand(c), newExplainCommand(c), newConfigCommand(c, os.Environ), newTokenCommand(c, os.Environ))
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.SetVersionTemplate("host {{.Version}}\n")
 	cmd.SetHelpCommand(&cobra.Command{Hidden: true})

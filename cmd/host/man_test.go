@@ -47,6 +47,9 @@ a plugin is refused, quarantined, not there, or breaks a rule
 \fB6\fP
 unhealthy: health is critical or has been unknown for too long, or host does not answer
 .TP
+\fB7\fP
+refused: the breaker, a budget, a pause or another rule of recovery does not let it happen now
+.TP
 \fB8\fP
 emergency stop
 .PP

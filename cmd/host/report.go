@@ -12,8 +12,7 @@ import (
 	"github.com/upkeephub/upkeep/internal/app"
 )
 
-// Exit codes. They are documented (docs/command-line.md) and stable. The missing
-// numbers are kept for what this version cannot end with.
+// Exit codes. They are documented (docs/command-line.md) and stable.
 const (
 	exitOK            = 0
 	exitFailure       = 1
@@ -22,6 +21,7 @@ const (
 	exitConflict      = 4 // already running, or the port is taken
 	exitPlugins       = 5
 	exitUnhealthy     = 6
+	exitRefused       = 7 // recovery's guard does not let it happen
 	exitEmergencyStop = 8
 )
 

@@ -73,6 +73,7 @@ func statusPage(p *page, s adminapi.Status) {
 	if inc := s.Recovery.Incident; inc != nil {
 		rows = append(rows, []string{"incident", inc.ID, fmt.Sprintf("open for %s, %d attempts: %s", problem.Age(s.Timestamp.Sub(inc.Opened)), inc.Attempts, strings.Join(inc.Causes, ", "))})
 	}
+	rows = append(rows, steerRows(s)...)
 	rows = append(rows, suspectRows(s.Suspects)...)
 	if n := s.Hub.Quarantined; n > 0 {
 		rows = append(rows, []string{"quarantine", strconv.Itoa(n), "kept out: host quarantine list"})
@@ -124,6 +125,9 @@ func breakerDetail(s adminapi.Status) string {
 	parts := []string{fmt.Sprintf("%d/%d failures", r.Breaker.Failures, r.Breaker.FailureThreshold)}
 	if r.Breaker.RemainingSeconds > 0 {
 		parts = append(parts, "for "+problem.Age(seconds(r.Breaker.RemainingSeconds))+" more")
+	}
+	if by := byWhom(r.Breaker); by != "" {
+		parts = append(parts, strings.TrimSpace(by))
 	}
 	last := "none"
 	if e := r.Last; e != nil {

@@ -31,6 +31,8 @@ type actedHost struct {
 	history             adminapi.History
 	reload              error
 	quarantine          adminapi.Quarantine
+	approvals           adminapi.Approvals
+	decision            adminapi.Decision
 }
 
 func (a *actedHost) Status() adminapi.Status                     { return a.status }
@@ -140,7 +142,7 @@ func verb(t *testing.T, env map[string]string, args ...string) said {
 	var out, errs bytes.Buffer
 	c := &cli{stdout: &out, stderr: &errs, getenv: func(k string) string { return env[k] }}
 	root := &cobra.Command{Use: "host", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(newStatusCommand(c), newCheckCommand(c), newPluginsCommand(c), newQuarantineCommand(c), newHistoryCommand(c), newReloadCommand(c), newStopCommand(c), newVersionCommand(c))
+	root.AddCommand(newStatusCommand(c), newCheckCommand(c), newPluginsCommand(c), newQuarantineCommand(c), newApprovalsCommand(c), newApproveCommand(c), newDenyCommand(c), newHistoryCommand(c), newReloadCommand(c), newStopCommand(c), newVersionCommand(c))
 	root.SetArgs(args)
 	root.SetOut(&out)
 	root.SetErr(&errs)

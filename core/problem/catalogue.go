@@ -142,6 +142,11 @@ var pages = map[string]draft{
 		Causes: []string{"no Authorization header", "a token of another state directory"}, HTTPStatus: 401, ExitCode: 1,
 		Steps: []string{"send the content of the file token in the state directory: Authorization: Bearer TOKEN", "or use the command line as the user who runs host"},
 	}},
+	AlreadyAnswered: {Page: Page{
+		Title: "the question has its answer already", Means: "An action that waits for a yes gets exactly one answer: of a person, or, at its deadline, the one that is configured.\nThe first one counts.",
+		Causes: []string{"somebody else answered first", "the deadline was over (recovery.approval.timeout)", "health came back, or another attempt began, before an answer came"},
+		Steps:  []string{"see who answered what: host approvals"}, HTTPStatus: 409, ExitCode: 1,
+	}},
 	BadRequest: {Page: Page{
 		Title: "the request cannot be understood", Means: "A parameter of the request is missing or has a value that is not wanted; the answer names it.",
 		Causes: []string{"a misspelt parameter", "a value out of range"}, Steps: []string{"correct what the answer names"}, HTTPStatus: 400, ExitCode: 2,

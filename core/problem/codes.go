@@ -38,6 +38,8 @@ const (
 
 	// NotFound: there is nothing under that name.
 	NotFound = "not_found"
+	// AlreadyAnswered: the question has its answer, and it stands.
+	AlreadyAnswered = "already_answered"
 	// MethodNotAllowed: the endpoint exists, but not for that method.
 	MethodNotAllowed = "method_not_allowed"
 	// ForeignHost: the request was meant for another host name.

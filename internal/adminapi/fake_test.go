@@ -49,7 +49,8 @@ func newFakeHost() *fakeHost {
 			},
 		}},
 		Recovery: Recovery{
-			Enabled: true, Available: true, Why: "because", Strategy: "graded", Breaker: Breaker{State: "closed", FailureThreshold: 5},
+			Enabled: true, Available: true, Why: "because", Strategy: "graded", Breaker: Breaker{State: "closed", FailureThreshold: 5, By: "uid 1000", Reason: "it is over"},
+			Pause:    &Pause{By: "uid 1000", Reason: "a test", Since: moment, Until: moment},
 			Incident: &Incident{ID: "inc-1", Opened: moment, Causes: []string{"process_resources"}}, Attempts: 1, Last: &event,
 		},
 		Suspects: []Suspect{{Kind: "client", Name: "abc", Measure: "refusals", Share: 0.9, Rate: 50, Clients: 1, Address: "10.0.0.1"}},

@@ -45,12 +45,14 @@ func plain(v health.Value) any {
 // RecoveryOf is recovery as it stands at the given time. Whether a strategy is
 // available, and which, is the caller's to fill in.
 func RecoveryOf(s recovery.Snapshot, now time.Time) Recovery {
-	b := s.Breaker.Status(now)
-	r := Recovery{
-		Enabled: s.Enabled, InProgress: s.InProgress, Attempts: s.Stats.Total,
-		Breaker: Breaker{
-			State: string(b.State), Failures: b.Failures, FailureThreshold: b.Config.FailureThreshold, RemainingSeconds: round3(b.Remaining.Seconds()),
-		},
+	r := Recovery{Enabled: s.Enabled, InProgress: s.InProgress, Attempts: s.Stats.Total, Breaker: BreakerOf(s.Breaker, now)}
+	if s.Pause.Active(now) {
+		p := PauseOf(*s.Pause)
+		r.Pause = &p
+	}
+	if len(s.Approvals) > 0 && s.Approvals[0].Answer == recovery.Unanswered {
+		a := ApprovalOf(s.Approvals[0])
+		r.Approval = &a
 	}
 	if s.Incident != nil {
 		r.Incident = &Incident{

@@ -107,7 +107,7 @@ func problemCodes(rt route) []int {
 }
 
 func operationID(rt route) string {
-	words := strings.FieldsFunc(strings.NewReplacer("{name}", "", "{id}", "one").Replace(rt.path), func(r rune) bool { return r == '/' || r == '-' || r == '.' })
+	words := strings.FieldsFunc(strings.NewReplacer("{name}", "", "{id}", "one", "{approval}", "one").Replace(rt.path), func(r rune) bool { return r == '/' || r == '-' || r == '.' })
 	id := strings.ToLower(rt.method)
 	for _, w := range words {
 		id += strings.ToUpper(w[:1]) + w[1:]
@@ -202,8 +202,9 @@ func exchanges() []exchange {
 	panics := func(f *fakeHost) { f.panics = true }
 	var all []exchange
 	for _, rt := range routes() {
-		path := Prefix + strings.NewReplacer("{name}", "process", "{id}", "qua-1").Replace(rt.path)
-		body := map[string]string{"/log-level": `{"level":"debug"}`, "/recovery": `{"enabled":true}`, "/monitoring": `{"enabled":true}`}[rt.path]
+		path := Prefix + strings.NewReplacer("{name}", "process", "{id}", "qua-1", "{approval}", "apr-1").Replace(rt.path)
+		body := map[string]string{"/log-level": `{"level":"debug"}`, "/recovery": `{"enabled":true}`, "/monitoring": `{"enabled":true}`,
+			"/recovery/pause": `{"seconds":60,"reason":"a test"}`, "/recovery/breaker/open": `{"reason":"a test"}`, "/recovery/breaker/close": `{"reason":"a test"}`}[rt.path]
 		good := 200
 		if rt.path == "/stop" {
 			good = 202
@@ -241,6 +242,18 @@ func exchanges() []exchange {
 		exchange{why: "not as host is now", method: "POST", path: "/api/v1/plugins/process/reload", set: unwell, want: 409},
 		exchange{why: "a folder that takes too long", method: "POST", path: "/api/v1/plugins/reload", set: func(f *fakeHost) { f.hangs = true }, want: 504},
 		exchange{why: "not as host is now", method: "POST", path: "/api/v1/plugins/reload", set: unwell, want: 409},
+		exchange{why: "no such question", method: "POST", path: "/api/v1/recovery/approvals/apr-9/approve", want: 404},
+		exchange{why: "no such question", method: "POST", path: "/api/v1/recovery/approvals/apr-9/deny", want: 404},
+		exchange{why: "answered before", method: "POST", path: "/api/v1/recovery/approvals/apr-1/approve", set: unwell, want: 409},
+		exchange{why: "answered before", method: "POST", path: "/api/v1/recovery/approvals/apr-1/deny", set: unwell, want: 409},
+		exchange{why: "host stops", method: "POST", path: "/api/v1/recovery/pause", body: `{"seconds":60,"reason":"a test"}`, set: unwell, want: 409},
+		exchange{why: "for no time", method: "POST", path: "/api/v1/recovery/pause", body: `{"reason":"a test"}`, want: 400},
+		exchange{why: "for too long", method: "POST", path: "/api/v1/recovery/pause", body: `{"seconds":2592001,"reason":"a test"}`, want: 400},
+		exchange{why: "without a reason", method: "POST", path: "/api/v1/recovery/pause", body: `{"seconds":60,"reason":" "}`, want: 400},
+		exchange{why: "host stops", method: "POST", path: "/api/v1/recovery/resume", set: unwell, want: 409},
+		exchange{why: "host stops", method: "POST", path: "/api/v1/recovery/breaker/open", body: `{"reason":"a test"}`, set: unwell, want: 409},
+		exchange{why: "host stops", method: "POST", path: "/api/v1/recovery/breaker/close", body: `{"reason":"a test"}`, set: unwell, want: 409},
+		exchange{why: "without a reason", method: "POST", path: "/api/v1/recovery/breaker/open", want: 400},
 		exchange{why: "limit 0", method: "GET", path: "/api/v1/history?limit=0", want: 400},
 		exchange{why: "no number", method: "GET", path: "/api/v1/history?window=NaN", want: 400},
 		exchange{why: "a window of the past", method: "GET", path: "/api/v1/history?window=-1", want: 400},
@@ -304,6 +317,9 @@ func TestEveryAnswerIsAsTheOpenAPIDocumentSays(t *testing.T) {
 		}
 		if rest, of := strings.CutPrefix(path, Prefix+"/quarantine/"); of && strings.Contains(rest, "/") {
 			path = Prefix + "/quarantine/{id}/" + rest[strings.LastIndex(rest, "/")+1:]
+		}
+		if rest, of := strings.CutPrefix(path, Prefix+"/recovery/approvals/"); of {
+			path = Prefix + "/recovery/approvals/{approval}/" + rest[strings.LastIndex(rest, "/")+1:]
 		}
 		if paths[path] == nil {
 			continue // there is no such path, as it should be

@@ -9,6 +9,7 @@ import (
 // many goroutines. What only tells must not block, also while the hub hangs.
 // Errors that people can mend are *problem.Error.
 type Operations interface {
+	Steering
 	// Status is host at this moment.
 	Status() Status
 	// Probe answers the question of a script or a container probe.

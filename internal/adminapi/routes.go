@@ -58,7 +58,7 @@ func routes() []route {
 			return http.StatusOK, answer(c), nil
 		}}
 	}
-	return []route{
+	return append([]route{
 		tells("/status", "Host at this moment.", Status{}, func(c *call) any { return c.ops.Status() }),
 		{
 			method: http.MethodGet, path: "/check", summary: "Yes (200) or no (503), for scripts and container probes.",
@@ -122,7 +122,7 @@ func routes() []route {
 			method: http.MethodPut, path: "/monitoring", summary: "Switch health monitoring, and recovery with it, off or on, until the next start or reload.",
 			request: Switch{}, responses: map[int]any{200: Switch{}}, answer: toggle(Operations.SetMonitoring),
 		},
-	}
+	}, steerRoutes()...)
 }
 
 func bad(what, why string) error {

@@ -54,6 +54,9 @@ func (l *ownerListener) Accept() (net.Conn, error) {
 		}
 		uid, known, err := l.peer(conn)
 		if err == nil && (!known || uid == l.self || uid == 0) {
+			if known {
+				conn = &peerConn{conn, uid}
+			}
 			return conn, nil
 		}
 		l.log.Warn("refused a stranger on the admin socket", "uid", uid, "error", err)

@@ -158,6 +158,10 @@ type Recovery struct {
 	Breaker    Breaker `json:"breaker"`
 	// Incident is the open one; null: none is.
 	Incident *Incident `json:"incident"`
+	// Pause that holds now; null: none does.
+	Pause *Pause `json:"pause"`
+	// Approval is the question that waits for its answer; null: none does.
+	Approval *Approval `json:"approval"`
 	// Attempts since host started.
 	Attempts int `json:"attempts"`
 	// Last is the latest attempt or logged warning; null: none was.
@@ -170,6 +174,9 @@ type Breaker struct {
 	Failures         int     `json:"failures"`
 	FailureThreshold int     `json:"failure_threshold"`
 	RemainingSeconds float64 `json:"remaining_seconds"`
+	// By and Reason say who made the present state, if it was made by hand.
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // Incident is a stretch of trouble.

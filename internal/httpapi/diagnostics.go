@@ -62,6 +62,8 @@ type recoveryManager struct {
 	TotalRecoveries      int                   `json:"total_recoveries"`
 	SuccessfulRecoveries int                   `json:"successful_recoveries"`
 	FailedRecoveries     int                   `json:"failed_recoveries"`
+	// Pause in which no attempt begins; null: none holds.
+	Pause *recovery.Pause `json:"pause"`
 }
 
 // processInfo is about the hub; null is what the process checker does not say.
@@ -150,6 +152,7 @@ func (a *api) diagnostics(w http.ResponseWriter, r *http.Request) {
 		RecoveryManager: recoveryManager{
 			Enabled: rec.Enabled, Available: m.Recovery.Available, CircuitBreakerState: rec.Breaker.State(m.now),
 			TotalRecoveries: rec.Stats.Total, SuccessfulRecoveries: rec.Stats.Successful, FailedRecoveries: rec.Stats.Failed,
+			Pause: rec.Pause,
 		},
 		ProcessInfo: processInfo{
 			CPUPercent: m.reading("cpu_usage_percent"), MemoryMB: m.reading("memory_usage_mb"),
@@ -163,6 +166,9 @@ func (a *api) diagnostics(w http.ResponseWriter, r *http.Request) {
 		}, Suspects: append([]Suspect{}, m.Hub.Suspects...), Quarantine: make([]quarantinedBody, len(m.Hub.Quarantine))},
 		Plugins: make([]pluginBody, len(m.Plugins)), SkippedPlugins: append([]Skipped{}, m.Skipped...), PluginTrust: m.PluginTrust,
 		Health: m.healthExport(), Recovery: m.recoveryExport(), Configuration: append([]Setting{}, a.opts.Configuration()...),
+	}
+	if !rec.Pause.Active(m.now) {
+		body.RecoveryManager.Pause = nil
 	}
 	for i, q := range m.Hub.Quarantine {
 		body.Hub.Quarantine[i] = quarantinedBody{q.ID, q.Kind, q.Name, q.Measure, stamp(q.Since), stamp(q.Until), q.Incident}
