@@ -120,7 +120,7 @@ an emergency stop, 1 for any other failure.`,
 	cmd.Flags().BoolVar(&stop, "stop", false, "stop the host that runs on host and port, and end")
 	cmd.AddCommand(run, newStartCommand(c, f), newStopCommand(c), newRestartCommand(c), newReloadCommand(c), newStatusCommand(c), newCheckCommand(c),
 		newPluginsCommand(c), newQuarantineCommand(c), newApprovalsCommand(c), newApproveCommand(c), newDenyCommand(c),
-		newPauseCommand(c), newResumeCommand(c), newBreakerCommand(c), newHistoryCommand(c), newVersionCommand(c), newDoctorCommand(c), newExplainCommand(c), newConfigCommand(c, os.Environ), newTokenCommand(c, os.Environ))
+		newPauseCommand(c), newResumeCommand(c), newBreakerCommand(c), newRecoverCommand(c), newHistoryCommand(c), newVersionCommand(c), newDoctorCommand(c), newExplainCommand(c), newConfigCommand(c, os.Environ), newTokenCommand(c, os.Environ))
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.SetVersionTemplate("host {{.Version}}\n")
 	cmd.SetHelpCommand(&cobra.Command{Hidden: true})

@@ -128,12 +128,12 @@ func (m *Monitor) Answer(ctx context.Context, id string, yes bool, by string) (d
 	return d, err
 }
 
-// Recover has an action taken that somebody orders by hand. The decision says
-// whether it is: the action goes on after Recover has returned, and is judged as
-// every other.
-func (m *Monitor) Recover(ctx context.Context, action recovery.Action, by, reason string) (d recovery.Decision, err error) {
+// Recover has an action taken that somebody orders by hand: p says which, by
+// whom and why. The decision says whether it is: the action goes on after Recover
+// has returned, and is judged as every other.
+func (m *Monitor) Recover(ctx context.Context, p recovery.Proposal) (d recovery.Decision, err error) {
 	err = m.inLoop(ctx, func(ctx context.Context, now time.Time, ended chan<- actionEnd) {
-		d = m.manager.Decide(now, byHand(action, by, reason), m.report, m.actions())
+		d = m.manager.Decide(now, byHand(p), m.report, m.actions())
 		m.carryOut(ctx, now, d, ended)
 		m.soon()
 	})
@@ -141,9 +141,9 @@ func (m *Monitor) Recover(ctx context.Context, action recovery.Action, by, reaso
 }
 
 // Preview is the decision that Recover would make now. Nothing is done.
-func (m *Monitor) Preview(ctx context.Context, action recovery.Action, by, reason string) (d recovery.Decision, err error) {
+func (m *Monitor) Preview(ctx context.Context, p recovery.Proposal) (d recovery.Decision, err error) {
 	err = m.change(ctx, func(now time.Time) {
-		d = m.manager.Preview(now, byHand(action, by, reason), m.report, m.actions())
+		d = m.manager.Preview(now, byHand(p), m.report, m.actions())
 	})
 	return d, err
 }
@@ -151,9 +151,10 @@ func (m *Monitor) Preview(ctx context.Context, action recovery.Action, by, reaso
 // RuleByHand is the rule of what somebody ordered.
 const RuleByHand = "by_hand"
 
-func byHand(action recovery.Action, by, reason string) recovery.Proposal {
-	if by == "" {
-		by = "somebody"
+func byHand(p recovery.Proposal) recovery.Proposal {
+	if p.By == "" {
+		p.By = "somebody"
 	}
-	return recovery.Proposal{Action: action, By: by, Reason: reason, Rule: RuleByHand}
+	p.Rule = RuleByHand
+	return p
 }

@@ -164,10 +164,10 @@ func TestRecoveryIsSteeredThroughTheLoop(t *testing.T) {
 		if was, err := s.LeaveSafeMode(t.Context()); !was || err != nil {
 			t.Errorf("its end: %t, %v", was, err)
 		}
-		if d, err := s.Preview(t.Context(), recovery.RestartService, "ada", "try"); err != nil || d.Verdict != recovery.Run || len(s.orders) != 0 {
+		if d, err := s.Preview(t.Context(), recovery.Proposal{Action: recovery.RestartService, By: "ada", Reason: "try"}); err != nil || d.Verdict != recovery.Run || len(s.orders) != 0 {
 			t.Errorf("a preview: %+v, %v, orders %v", d, err, s.orders)
 		}
-		d, err := s.Recover(t.Context(), recovery.RestartService, "ada", "because")
+		d, err := s.Recover(t.Context(), recovery.Proposal{Action: recovery.RestartService, By: "ada", Reason: "because"})
 		if err != nil || d.Verdict != recovery.Run || d.Proposal.By != "ada" {
 			t.Errorf("by hand: %+v, %v", d, err)
 		}
@@ -180,7 +180,7 @@ func TestRecoveryIsSteeredThroughTheLoop(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if _, err := s.Recover(t.Context(), recovery.RestartService, "ada", "because"); !errors.Is(err, ErrEnded) {
+		if _, err := s.Recover(t.Context(), recovery.Proposal{Action: recovery.RestartService, By: "ada", Reason: "because"}); !errors.Is(err, ErrEnded) {
 			t.Errorf("after its end: %v", err)
 		}
 	})

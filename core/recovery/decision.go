@@ -64,10 +64,14 @@ type Proposal struct {
 	Plugin string `json:"plugin,omitempty"`
 	// Request that the proposal answers; see Request.ID.
 	Request string `json:"request,omitempty"`
-	// By is who proposes by hand. What a person orders is not held up by
-	// cooldown, budgets, breaker, pause, safe mode, approval or dry-run, and uses
-	// none of them up.
+	// By is who proposes by hand. What a person orders needs no trouble and no
+	// approval, is done also while recovery is switched off and in a dry run, and
+	// uses no budget up; cooldown, budgets, breaker, pause and safe mode hold it up
+	// as everything else.
 	By string `json:"by,omitempty"`
+	// Force, of what is proposed by hand: it is held up by none of them, and an
+	// emergency_stop needs no critical report.
+	Force bool `json:"force,omitempty"`
 }
 
 // Alternative is an action that was not taken, and why.

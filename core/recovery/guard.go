@@ -70,11 +70,14 @@ func (m *Manager) judge(now time.Time, p Proposal, report health.Report, actions
 	switch {
 	case m.attempt != nil:
 		return Suppressed, RuleInProgress, fmt.Sprintf("attempt %s (%s) is not judged yet", m.attempt.ID, m.attempt.Action)
-	case p.Action == EmergencyStop && (report.WithoutLoad != health.Critical || report.AllUnknown()):
+	case p.Action == EmergencyStop && !(byHand && p.Force) && (report.WithoutLoad != health.Critical || report.AllUnknown()):
 		return Suppressed, RuleNeedsCritical, "emergency_stop needs a critical report"
 	case !actions[state].Applicable:
 		return Suppressed, RuleNotApplicable, actions[state].Reason
 	case byHand:
+		if rule, reason := m.limits(now); rule != "" && !p.Force {
+			return Suppressed, rule, reason
+		}
 		return Run, p.Rule, p.Reason
 	}
 	if rule, reason := m.evidence(now, p, report); rule != "" {
@@ -113,7 +116,11 @@ func (m *Manager) evidence(now time.Time, p Proposal, report health.Report) (rul
 
 // limits is the rule by which no attempt may begin now, whatever it is, or empty.
 func (m *Manager) limits(now time.Time) (rule, reason string) {
-	hour, most, cause := m.seen.used(now, m.incident.Causes)
+	var causes []string
+	if m.incident != nil { // a person may want something done to a healthy hub
+		causes = m.incident.Causes
+	}
+	hour, most, cause := m.seen.used(now, causes)
 	wait := m.seen.last.Add(m.seen.pause(m.cfg, m.seed)).Sub(now)
 	switch {
 	case m.safe != nil:

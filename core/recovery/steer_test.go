@@ -181,7 +181,7 @@ func TestAQuestionHasExactlyOneAnswerInEveryRace(t *testing.T) {
 	})
 }
 
-func TestWhatAPersonOrdersIsNotHeldUpAndUsesNothingUp(t *testing.T) {
+func TestWhatAPersonForcesIsNotHeldUpAndUsesNothingUp(t *testing.T) {
 	b := newBench(func(c *Config) {
 		c.DryRun.All = true
 		c.Approval.Actions = map[Action]bool{RestartService: true}
@@ -193,7 +193,7 @@ func TestWhatAPersonOrdersIsNotHeldUpAndUsesNothingUp(t *testing.T) {
 	}
 	b.SetEnabled(false)
 	_, r := b.see(health.Healthy)
-	d := b.Decide(b.now, Proposal{Action: RestartService, By: "ada"}, r, allActions())
+	d := b.Decide(b.now, Proposal{Action: RestartService, By: "ada", Force: true}, r, allActions())
 	if d.Verdict != Run || d.DryRun || d.Attempt == "" || d.Incident == "" {
 		t.Fatalf("got %+v", d)
 	}
@@ -212,6 +212,54 @@ func TestWhatAPersonOrdersIsNotHeldUpAndUsesNothingUp(t *testing.T) {
 	}
 	if d := b.Decide(b.now, Proposal{Action: "reboot_the_moon", By: "ada"}, r, allActions()); d.Verdict != Refused {
 		t.Errorf("an action that nobody has: %+v", d)
+	}
+}
+
+func TestWhatAPersonOrdersIsHeldUpByEveryLimitUnlessForced(t *testing.T) {
+	for _, c := range []struct {
+		rule string
+		hold func(b *bench)
+	}{
+		{RulePaused, func(b *bench) { _, _ = b.Pause(b.now, time.Hour, Hand{By: "bob", Reason: "test"}) }},
+		{RuleBreaker, func(b *bench) { b.OpenBreaker(Hand{By: "bob", At: b.now}) }},
+		{RuleSafeMode, func(b *bench) { b.EnterSafeMode(b.now, "test", time.Hour) }},
+		{RuleBudgetHour, func(b *bench) { b.cfg.Budget.PerHour = 1; b.seen.spend(b.now, nil) }},
+		{RuleCooldown, func(b *bench) { b.cfg.MinInterval = time.Hour; b.seen.last = b.now }},
+	} {
+		for _, sick := range []bool{false, true} {
+			b := newBench()
+			_, r := b.see(health.Healthy)
+			if sick {
+				_, r = b.see(health.Critical)
+			}
+			b.cfg.MinInterval = 0
+			c.hold(b)
+			p := Proposal{Action: RestartService, By: "ada", Reason: "because"}
+			if d := b.Decide(b.now, p, r, allActions()); d.Verdict != Suppressed || d.Rule != c.rule || d.Attempt != "" {
+				t.Errorf("%s, sick %t: %s by %s: %s", c.rule, sick, d.Verdict, d.Rule, d.Reason)
+			}
+			p.Force = true
+			if d := b.Decide(b.now, p, r, allActions()); d.Verdict != Run || d.Attempt == "" {
+				t.Errorf("%s, sick %t, forced: %s by %s: %s", c.rule, sick, d.Verdict, d.Rule, d.Reason)
+			}
+		}
+	}
+}
+
+func TestAnEmergencyStopOfAHubThatIsNotCriticalIsForcedByAPersonOnly(t *testing.T) {
+	b := newBench()
+	_, r := b.see(health.Warning)
+	for _, c := range []struct {
+		p    Proposal
+		want Verdict
+	}{
+		{Proposal{Action: EmergencyStop, By: "ada"}, Suppressed},
+		{Proposal{Action: EmergencyStop, Plugin: "graded", Force: true}, Suppressed},
+		{Proposal{Action: EmergencyStop, By: "ada", Force: true}, Run},
+	} {
+		if d := b.Preview(b.now, c.p, r, allActions()); d.Verdict != c.want {
+			t.Errorf("%+v: %s by %s", c.p, d.Verdict, d.Rule)
+		}
 	}
 }
 

@@ -204,7 +204,7 @@ func exchanges() []exchange {
 	for _, rt := range routes() {
 		path := Prefix + strings.NewReplacer("{name}", "process", "{id}", "qua-1", "{approval}", "apr-1").Replace(rt.path)
 		body := map[string]string{"/log-level": `{"level":"debug"}`, "/recovery": `{"enabled":true}`, "/monitoring": `{"enabled":true}`,
-			"/recovery/pause": `{"seconds":60,"reason":"a test"}`, "/recovery/breaker/open": `{"reason":"a test"}`, "/recovery/breaker/close": `{"reason":"a test"}`}[rt.path]
+			"/recovery/run": `{"action":"restart_service"}`, "/recovery/pause": `{"seconds":60,"reason":"a test"}`, "/recovery/breaker/open": `{"reason":"a test"}`, "/recovery/breaker/close": `{"reason":"a test"}`}[rt.path]
 		good := 200
 		if rt.path == "/stop" {
 			good = 202
@@ -247,6 +247,9 @@ func exchanges() []exchange {
 		exchange{why: "answered before", method: "POST", path: "/api/v1/recovery/approvals/apr-1/approve", set: unwell, want: 409},
 		exchange{why: "answered before", method: "POST", path: "/api/v1/recovery/approvals/apr-1/deny", set: unwell, want: 409},
 		exchange{why: "host stops", method: "POST", path: "/api/v1/recovery/pause", body: `{"seconds":60,"reason":"a test"}`, set: unwell, want: 409},
+		exchange{why: "host stops", method: "POST", path: "/api/v1/recovery/run", body: `{"action":"restart_service"}`, set: unwell, want: 409},
+		exchange{why: "no action", method: "POST", path: "/api/v1/recovery/run", want: 400},
+		exchange{why: "forced without a reason", method: "POST", path: "/api/v1/recovery/run", body: `{"action":"restart_service","force":true}`, want: 400},
 		exchange{why: "for no time", method: "POST", path: "/api/v1/recovery/pause", body: `{"reason":"a test"}`, want: 400},
 		exchange{why: "for too long", method: "POST", path: "/api/v1/recovery/pause", body: `{"seconds":2592001,"reason":"a test"}`, want: 400},
 		exchange{why: "without a reason", method: "POST", path: "/api/v1/recovery/pause", body: `{"seconds":60,"reason":" "}`, want: 400},

@@ -28,6 +28,28 @@ type Steering interface {
 	ResumeRecovery(ctx context.Context, by string) (Resumed, error)
 	// SetBreaker opens the breaker until it is closed by hand, or closes it.
 	SetBreaker(ctx context.Context, open bool, by, reason string) (Breaker, error)
+	// Recover has an action taken by hand, or says what would become of it. The
+	// action goes on after it has returned.
+	Recover(ctx context.Context, order RecoverRequest, by string) (Recovered, error)
+}
+
+// RecoverRequest orders an action of recovery.
+type RecoverRequest struct {
+	Action string `json:"action" jsonschema:"minLength=1,maxLength=64"`
+	Reason string `json:"reason,omitempty" jsonschema:"maxLength=200"`
+	// Force, with a reason: cooldown, budgets, breaker, pause and safe mode do not
+	// hold it up, and emergency_stop needs no critical health.
+	Force bool `json:"force,omitempty"`
+	// Preview: nothing is done, and the answer says what would be.
+	Preview bool `json:"preview,omitempty"`
+}
+
+// Recovered is what became of an order.
+type Recovered struct {
+	Preview  bool     `json:"preview"`
+	Decision Decision `json:"decision"`
+	// Clients is how many are connected, as the hub said last.
+	Clients int64 `json:"clients_connected"`
 }
 
 // Approvals are questions to people: may an action of recovery be taken?
@@ -105,6 +127,10 @@ type ReasonRequest struct {
 func steerRoutes() []route {
 	id := []parameter{{"approval", "path", "The question's id.", map[string]any{"type": "string"}}}
 	return []route{
+		{
+			method: http.MethodPost, path: "/recovery/run", summary: "Have an action of recovery taken by hand. The answer says whether it is; it goes on meanwhile.",
+			request: RecoverRequest{}, responses: map[int]any{200: Recovered{}}, problems: []int{409}, answer: (*call).recover,
+		},
 		{
 			method: http.MethodGet, path: "/recovery/approvals", summary: "Actions of recovery that wait for a yes, and the last that were answered.",
 			responses: map[int]any{200: Approvals{}}, answer: func(c *call) (int, any, error) { return http.StatusOK, c.ops.Approvals(), nil },
@@ -187,6 +213,24 @@ func setting(open bool) func(*call) (int, any, error) {
 		b, err := c.ops.SetBreaker(c.r.Context(), open, c.by(), why)
 		return http.StatusOK, b, err
 	}
+}
+
+func (c *call) recover() (int, any, error) {
+	var req RecoverRequest
+	if err := decode(c.body, &req); err != nil {
+		return 0, nil, err
+	}
+	if req.Action = strings.TrimSpace(req.Action); req.Action == "" || len(req.Action) > 64 {
+		return 0, nil, bad("the request names no action", "want one of the actions of recovery, e.g. restart_service")
+	}
+	if req.Force {
+		if _, err := wantReason(req.Reason); err != nil {
+			return 0, nil, err
+		}
+	}
+	req.Reason = reason(req.Reason)
+	done, err := c.ops.Recover(c.r.Context(), req, c.by())
+	return http.StatusOK, done, err
 }
 
 func wantReason(text string) (string, error) {
@@ -291,4 +335,10 @@ func (c *Client) SetBreaker(ctx context.Context, open bool, reason string) (b Br
 	}
 	_, err = c.do(ctx, answerTimeout+time.Second, http.MethodPost, "/recovery/breaker/"+verb, ReasonRequest{reason}, &b)
 	return b, err
+}
+
+// Recover has an action of recovery taken by hand.
+func (c *Client) Recover(ctx context.Context, order RecoverRequest) (r Recovered, err error) {
+	_, err = c.do(ctx, answerTimeout+time.Second, http.MethodPost, "/recovery/run", order, &r)
+	return r, err
 }

@@ -97,3 +97,10 @@ func TestWhoSteersIsWhoTheKernelNamesOrWhoeverHasTheToken(t *testing.T) {
 		t.Errorf("%d, answered %q", w.Code, f.released)
 	}
 }
+
+func (f *fakeHost) Recover(_ context.Context, order RecoverRequest, by string) (Recovered, error) {
+	defer f.lock()()
+	f.released = append(f.released, order.Action+" by "+by+": "+order.Reason)
+	d := recovery.Decision{Proposal: recovery.Proposal{Action: recovery.Action(order.Action)}, Verdict: recovery.Run, Rule: "by_hand"}
+	return Recovered{Preview: order.Preview, Decision: DecisionOf(d), Clients: 3}, f.ended()
+}

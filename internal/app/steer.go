@@ -66,6 +66,26 @@ func (o *operations) SetBreaker(ctx context.Context, open bool, by, reason strin
 	return adminapi.BreakerOf(o.monitor.Snapshot().Recovery.Breaker, time.Now()), nil
 }
 
+// Recover has an action taken by hand.
+func (o *operations) Recover(ctx context.Context, order adminapi.RecoverRequest, by string) (adminapi.Recovered, error) {
+	out := adminapi.Recovered{Preview: order.Preview, Clients: o.keeper.Snapshot().Statistics.GetConnectedClients()}
+	p := recovery.Proposal{Action: recovery.Action(order.Action), By: by, Reason: order.Reason, Force: order.Force}
+	ask := o.monitor.Recover
+	if order.Preview {
+		ask = o.monitor.Preview
+	}
+	d, err := ask(ctx, p)
+	if err != nil {
+		return adminapi.Recovered{}, steerProblem(err)
+	}
+	out.Decision = adminapi.DecisionOf(d)
+	if !order.Preview {
+		o.log.Warn("an action of recovery was ordered by hand", "action", order.Action, "by", by, "reason", order.Reason, "force", order.Force,
+			"verdict", d.Verdict, "rule", d.Rule, "attempt", d.Attempt)
+	}
+	return out, nil
+}
+
 // steerProblem is what the monitor says, for people.
 func steerProblem(err error) error {
 	switch {
